@@ -1,0 +1,144 @@
+//! Control plane to core: compiled routing facts, values only.
+//!
+//! A command applies completely or not at all; one that names an object the core does not know (or
+//! knows in another generation) changes nothing. All commands of one peer go to the core that
+//! claimed it ([`crate::event::Event::Claimed`]); [`Command::Reach`] goes to the core of the
+//! track's publisher.
+
+use crate::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use crate::media::{Codec, ExtensionMap, Label, MediaKind};
+
+/// One change of a core's tables.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Gives a claimed peer its facts, or replaces them (renegotiation).
+    SetPeer(PeerFacts),
+    /// Ends the peer: DTLS close_notify is sent, its tracks and subscriptions end with it.
+    ClosePeer {
+        /// The peer to end.
+        peer: PeerId,
+    },
+    /// Adds a published track to a peer, or replaces its facts.
+    Publish(Box<PublishFacts>),
+    /// Ends a published track.
+    Unpublish {
+        /// The track to end.
+        track: TrackId,
+    },
+    /// Adds a subscription, or replaces its facts: with another `track` the subscription is
+    /// re-pointed (same SSRC, continuous numbers, switch at a key frame).
+    Subscribe(Box<SubscribeFacts>),
+    /// Ends a subscription.
+    Unsubscribe {
+        /// The subscription to end.
+        subscription: SubscriptionId,
+    },
+    /// Tells the publisher's core that `core` has subscribers of `track` (or has none any more).
+    Reach {
+        /// The published track.
+        track: TrackId,
+        /// The core that wants (or no longer wants) its packets.
+        core: CoreId,
+        /// Whether it wants them.
+        wanted: bool,
+    },
+}
+
+/// What a core must know of a peer beside what it derives from the ICE user name.
+#[derive(Clone, Debug)]
+pub struct PeerFacts {
+    /// The peer.
+    pub peer: PeerId,
+    /// SHA-256 of the only certificate the remote side may present (RFC 8122).
+    pub fingerprint: [u8; 32],
+    /// Ids of header extensions on this transport, both directions.
+    pub extensions: ExtensionMap,
+}
+
+/// Most payload types one media section carries through negotiation.
+pub const PAYLOADS_MAX: usize = 64;
+
+/// One payload type of a published track.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublishedPayload {
+    /// RTP payload type on the publisher's transport.
+    pub payload_type: u8,
+    /// Its codec.
+    pub codec: Codec,
+    /// RTP clock rate in Hz.
+    pub clock_rate: u32,
+    /// Payload type of its RTX stream (RFC 4588), if negotiated.
+    pub rtx: Option<u8>,
+    /// Whether the publisher answers NACK for it.
+    pub nack: bool,
+    /// Whether the publisher answers PLI for it.
+    pub pli: bool,
+}
+
+/// One encoding (simulcast layer) of a published track. Without simulcast there is one, no RID.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Encoding {
+    /// RID in the header extension (RFC 8851), if the publisher uses RIDs.
+    pub rid: Option<Label>,
+    /// SSRC when signalled; otherwise learnt from MID (and RID).
+    pub ssrc: Option<u32>,
+    /// SSRC of the RTX stream when signalled.
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// Facts of a published track.
+#[derive(Clone, Debug)]
+pub struct PublishFacts {
+    /// The track.
+    pub track: TrackId,
+    /// The peer that publishes it.
+    pub peer: PeerId,
+    /// MID of its media section.
+    pub mid: Label,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Negotiated payload types (RTX ones only inside their primary).
+    pub payloads: Vec<PublishedPayload>,
+    /// Encodings in the order of the offer.
+    pub encodings: Vec<Encoding>,
+}
+
+/// How one of the publisher's payload types leaves towards one subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PayloadMapping {
+    /// Payload type on the publisher's transport.
+    pub from: u8,
+    /// Payload type on the subscriber's transport.
+    pub to: u8,
+    /// Payload type of RTX on the subscriber's transport, if negotiated.
+    pub rtx: Option<u8>,
+}
+
+/// Facts of a subscription.
+#[derive(Clone, Debug)]
+pub struct SubscribeFacts {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The peer that receives it.
+    pub peer: PeerId,
+    /// The track it shows.
+    pub track: TrackId,
+    /// The core on which the track's publisher lives.
+    pub track_core: CoreId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// RTP clock rate in Hz of the track's first codec.
+    pub clock_rate: u32,
+    /// MID of the receiving media section, written into packets when the peer's map has an id.
+    pub mid: Label,
+    /// SSRC of the outbound stream.
+    pub ssrc: u32,
+    /// SSRC of its RTX stream, if negotiated.
+    pub rtx_ssrc: Option<u32>,
+    /// Payload types; packets of other payload types are not forwarded.
+    pub payloads: Vec<PayloadMapping>,
+    /// Codec of each of the publisher's payload types (for key-frame detection on this core).
+    pub codecs: Vec<(u8, Codec)>,
+    /// The encoding to show. None: the first one that is alive, in the order of the offer.
+    pub rid: Option<Label>,
+}

@@ -1,0 +1,85 @@
+//! Core to control plane: state changes and track facts, values only.
+
+use std::time::Duration;
+
+use crate::id::{CoreId, PeerId, TrackId};
+
+/// Something the control plane wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The first authenticated connectivity check of `peer` arrived on `core`, which is its home
+    /// from now on. The control plane answers with the peer's facts.
+    Claimed {
+        /// The peer.
+        peer: PeerId,
+        /// Its home core.
+        core: CoreId,
+    },
+    /// ICE and DTLS are up and the certificate matched: media may flow.
+    Connected {
+        /// The peer.
+        peer: PeerId,
+        /// From the first authenticated check to here.
+        setup: Duration,
+        /// SRTP protection profile in use.
+        profile: SrtpProfile,
+    },
+    /// The peer is gone; nothing more will be sent to it. Its tracks ended with it.
+    Closed {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The first media packet of `track` was authenticated and understood.
+    TrackStarted {
+        /// The track.
+        track: TrackId,
+    },
+    /// No packet of `track` arrived for [`crate::limits::TRACK_SILENCE`].
+    TrackSilent {
+        /// The track.
+        track: TrackId,
+    },
+}
+
+/// Why a peer ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// The control plane asked for it.
+    Requested,
+    /// The remote side sent DTLS close_notify or a fatal alert.
+    CloseNotify,
+    /// RTCP BYE does not end a peer; this is the consent timeout of RFC 7675.
+    ConsentExpired,
+    /// The certificate did not match the fingerprint of the SDP.
+    FingerprintMismatch,
+    /// The DTLS handshake failed or took longer than [`crate::limits::HANDSHAKE_MAX`].
+    HandshakeFailed,
+    /// A table of the core was full when the peer arrived.
+    CoreFull,
+    /// A panic was contained while this peer's input was processed.
+    Aborted,
+}
+
+/// SRTP protection profiles (IANA registry "DTLS-SRTP Protection Profiles").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SrtpProfile {
+    /// 0x0001 SRTP_AES128_CM_HMAC_SHA1_80 (RFC 5764).
+    Aes128CmSha1_80,
+    /// 0x0007 SRTP_AEAD_AES_128_GCM (RFC 7714).
+    AeadAes128Gcm,
+    /// 0x0008 SRTP_AEAD_AES_256_GCM (RFC 7714).
+    AeadAes256Gcm,
+}
+
+impl SrtpProfile {
+    /// The IANA name, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SrtpProfile::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
+            SrtpProfile::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
+            SrtpProfile::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        }
+    }
+}

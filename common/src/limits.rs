@@ -1,0 +1,49 @@
+//! Every upper bound of the product in one place, relations checked at compile time.
+
+use std::time::Duration;
+
+/// Most peers on one node. Chosen: 65,536 peers at about 20 KiB each are 1.3 GiB.
+pub const PEERS_MAX: usize = 1 << 16;
+/// Most published tracks on one node.
+pub const TRACKS_MAX: usize = 1 << 17;
+/// Most subscriptions on one node.
+pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
+/// Most cores of one data plane; chosen: core sets are 64-bit masks.
+pub const CORES_MAX: usize = 64;
+/// Remote addresses one peer may hold at a time (candidate pairs that passed a check).
+pub const PATHS_PER_PEER_MAX: usize = 8;
+/// Authenticated SSRCs one peer may send (SECURITY.md test 31).
+pub const SSRCS_PER_PEER_MAX: usize = 256;
+/// Encodings (simulcast layers) of one track.
+pub const ENCODINGS_MAX: usize = 8;
+
+/// Largest UDP payload read from or written to the media port, in bytes. Chosen: Ethernet's 1,500
+/// minus IPv4 and UDP headers is 1,472; Firefox's first DTLS flight is 1,408.
+pub const DATAGRAM_MAX: usize = 1_500;
+/// Room an outbound packet may need beyond the inbound one: extensions we add, SRTP tag, RTX.
+pub const GROWTH_MAX: usize = 100;
+/// Size of one send slot in bytes.
+pub const SEND_SLOT: usize = 1_600;
+const _: () = assert!(DATAGRAM_MAX + GROWTH_MAX <= SEND_SLOT);
+
+/// Bytes of packet history each core keeps for resends, over all its tracks.
+pub const HISTORY_BYTES: usize = 32 << 20;
+/// Packets of one encoding that can be found in the history (a power of two).
+pub const HISTORY_PACKETS: usize = 1_024;
+const _: () = assert!(HISTORY_PACKETS.is_power_of_two());
+
+/// RFC 7675: consent lives 30 s after the last authenticated check.
+pub const CONSENT_MAX: Duration = Duration::from_secs(30);
+/// A handshake that took longer ends its peer.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
+/// A track without packets for this long is reported silent (contract 1.10).
+pub const TRACK_SILENCE: Duration = Duration::from_secs(30);
+/// Largest reassembled DTLS ClientHello in bytes. Browsers send about 1,450 today.
+pub const CLIENT_HELLO_MAX: usize = 8_192;
+
+/// Depth of the lane from the control plane to one core. When full the control plane waits.
+pub const COMMAND_LANE: usize = 4_096;
+/// Depth of the lane from all cores to the control plane.
+pub const EVENT_LANE: usize = 65_536;
+/// Depth of the media lane from one core to one other. When full frames are dropped and counted.
+pub const FRAME_LANE: usize = 2_048;

@@ -1,0 +1,79 @@
+//! What a core offers to its engine: send slots, lanes to other cores, events, claims. Implemented
+//! by the worker of the data plane and by the simulator; the engine reaches the world only here.
+
+use std::net::SocketAddr;
+
+use common::event::Event;
+use common::id::{CoreId, PeerId, TrackId};
+
+use crate::kit::packet::Packet;
+
+/// The engine's only way out.
+pub trait Host {
+    /// Lends a send slot of [`common::limits::SEND_SLOT`] bytes, or None when none is free. The
+    /// slot is sent by [`Host::commit`]; a slot that is not committed is lent again.
+    fn reserve(&mut self) -> Option<&mut [u8]>;
+
+    /// Sends the first `len` bytes of the slot lent last to `to`.
+    fn commit(&mut self, to: SocketAddr, len: usize);
+
+    /// Copies a frame into the lane of another core. Returns false when the lane is full.
+    fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool;
+
+    /// Reports to the control plane. Never blocks, never loses.
+    fn event(&mut self, event: Event);
+
+    /// Tries to make this core the home of `peer` (one compare-and-swap).
+    fn claim(&mut self, peer: PeerId) -> Claim;
+}
+
+/// Whose peer it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// It is ours (now, or since earlier).
+    Mine,
+    /// Another core was first.
+    Other(CoreId),
+    /// The peer does not exist (any more).
+    Dead,
+}
+
+/// What a frame between two cores is; its bytes follow in the lane.
+#[derive(Clone, Copy, Debug)]
+pub enum FrameHeader {
+    /// A datagram that arrived on a core that is not its peer's home. Bytes: the datagram.
+    Datagram {
+        /// Its source address.
+        from: SocketAddr,
+    },
+    /// A packet of a track for this core's subscribers. Bytes: the plaintext RTP packet.
+    Media {
+        /// The track.
+        track: TrackId,
+        /// What the publisher's core found in it.
+        packet: Packet,
+    },
+    /// A sender report of a track's encoding (RFC 3550 section 6.4.1). No bytes.
+    SenderReport {
+        /// The track.
+        track: TrackId,
+        /// Index of the encoding.
+        encoding: u8,
+        /// NTP timestamp of the report, 32.32 fixed point.
+        ntp: u64,
+        /// RTP timestamp of the same instant, in the publisher's clock.
+        rtp: u32,
+    },
+    /// A subscriber needs a key frame of an encoding. No bytes. Towards the publisher's core.
+    KeyFrameWanted {
+        /// The track.
+        track: TrackId,
+        /// Index of the encoding.
+        encoding: u8,
+    },
+    /// The track ended. No bytes. Towards the subscribers' cores.
+    TrackEnded {
+        /// The track.
+        track: TrackId,
+    },
+}

@@ -1,0 +1,3 @@
+//! Values and containers that every stage may use.
+
+pub mod packet;

@@ -1,0 +1,60 @@
+//! The media packet value that stages hand on: what the walk learnt of one plaintext RTP packet.
+//! The bytes stay where they are; this is a copyable description of them.
+
+use common::media::{Codec, Extension};
+
+/// Most header extension elements remembered of one packet; further ones are not forwarded.
+pub const ELEMENTS_MAX: usize = 10;
+
+/// One header extension element: which, and where its data lie in the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Element {
+    /// The extension.
+    pub extension: Extension,
+    /// Offset of its data from the start of the packet, in bytes.
+    pub offset: u16,
+    /// Length of its data in bytes (1 to 16 in the one-byte form, 0 to 255 in the two-byte form).
+    pub len: u8,
+}
+
+/// A plaintext RTP packet as its publisher sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Index of the encoding within its track.
+    pub encoding: u8,
+    /// Payload type on the publisher's transport.
+    pub payload_type: u8,
+    /// Its codec.
+    pub codec: Codec,
+    /// RTP marker bit.
+    pub marker: bool,
+    /// Whether a decoder can start with this packet's frame.
+    pub key_frame: bool,
+    /// Extended sequence number: roll-over counter and sequence number (RFC 3711 section 3.3.1).
+    pub sequence: u64,
+    /// RTP timestamp in the publisher's clock.
+    pub timestamp: u32,
+    /// Offset of the payload from the start of the packet, in bytes.
+    pub payload_offset: u16,
+    /// Length of the payload in bytes, padding excluded.
+    pub payload_len: u16,
+    /// Length of RTP padding (RFC 3550 section 5.1), the count byte included; 0 without.
+    pub padding_len: u8,
+    /// Number of valid entries in `elements`.
+    pub element_count: u8,
+    /// Header extension elements.
+    pub elements: [Element; ELEMENTS_MAX],
+}
+
+impl Packet {
+    /// The remembered header extension elements.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements[..usize::from(self.element_count)]
+    }
+
+    /// The payload of this packet inside `bytes`, the packet it describes.
+    pub fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = usize::from(self.payload_offset);
+        &bytes[start..start + usize::from(self.payload_len)]
+    }
+}
