@@ -3,6 +3,8 @@
 
 use std::marker::PhantomData;
 
+use common::id::{PeerId, SubscriptionId, TrackId};
+
 /// A name the control plane gave: an index and a generation.
 pub trait Name: Copy + PartialEq {
     /// The index part: small, dense, reused.
@@ -14,31 +16,50 @@ macro_rules! name {
         fn index(self) -> usize { self.index as usize }
     })* };
 }
-name!(common::id::PeerId, common::id::TrackId, common::id::SubscriptionId);
+name!(PeerId, TrackId, SubscriptionId);
 
-/// Position of an object within its table. Valid until the object is removed; whoever keeps one
-/// must be told of the removal.
-pub struct Place<T>(u32, PhantomData<fn() -> T>);
+/// Names the feed of a track on this core: the same numbers as the track's, another table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeedName(pub TrackId);
 
-impl<T> Clone for Place<T> {
+impl Name for FeedName {
+    fn index(self) -> usize {
+        self.0.index()
+    }
+}
+
+/// Place of a peer.
+pub type PeerPlace = Place<PeerId>;
+/// Place of a published track.
+pub type TrackPlace = Place<TrackId>;
+/// Place of a subscription.
+pub type SubscriptionPlace = Place<SubscriptionId>;
+/// Place of a feed.
+pub type FeedPlace = Place<FeedName>;
+
+/// Position of an object within the table of objects named by `N`. Valid until the object is
+/// removed; whoever keeps one must be told of the removal.
+pub struct Place<N>(u32, PhantomData<fn() -> N>);
+
+impl<N> Clone for Place<N> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Place<T> {}
-impl<T> PartialEq for Place<T> {
+impl<N> Copy for Place<N> {}
+impl<N> PartialEq for Place<N> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
-impl<T> Eq for Place<T> {}
-impl<T> std::fmt::Debug for Place<T> {
+impl<N> Eq for Place<N> {}
+impl<N> std::fmt::Debug for Place<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "#{}", self.0)
     }
 }
 
-impl<T> Place<T> {
+impl<N> Place<N> {
     /// The position as a number, for spreading periodic work.
     pub fn number(self) -> u32 {
         self.0
@@ -71,7 +92,7 @@ impl<N: Name, T> Table<N, T> {
 
     /// Adds `object` under `name`. An object with the same index must have been removed before:
     /// returns None, and adds nothing, when one is there.
-    pub fn insert(&mut self, name: N, object: T) -> Option<Place<T>> {
+    pub fn insert(&mut self, name: N, object: T) -> Option<Place<N>> {
         if self.by_index.len() <= name.index() {
             self.by_index.resize(name.index() + 1, 0);
         }
@@ -91,7 +112,7 @@ impl<N: Name, T> Table<N, T> {
     }
 
     /// Where the object named `name` is; None for a stale or unknown name.
-    pub fn place(&self, name: N) -> Option<Place<T>> {
+    pub fn place(&self, name: N) -> Option<Place<N>> {
         let place = self.by_index.get(name.index())?.checked_sub(1)?;
         let (found, _) = self.objects.get(place as usize)?.as_ref()?;
         (*found == name).then_some(Place(place, PhantomData))
@@ -104,17 +125,17 @@ impl<N: Name, T> Table<N, T> {
     }
 
     /// The object at `place`.
-    pub fn at(&self, place: Place<T>) -> Option<&T> {
+    pub fn at(&self, place: Place<N>) -> Option<&T> {
         self.objects.get(place.0 as usize)?.as_ref().map(|(_, object)| object)
     }
 
     /// The object at `place`, to be changed.
-    pub fn at_mut(&mut self, place: Place<T>) -> Option<&mut T> {
+    pub fn at_mut(&mut self, place: Place<N>) -> Option<&mut T> {
         self.objects.get_mut(place.0 as usize)?.as_mut().map(|(_, object)| object)
     }
 
     /// Takes the object at `place` out.
-    pub fn remove(&mut self, place: Place<T>) -> Option<T> {
+    pub fn remove(&mut self, place: Place<N>) -> Option<T> {
         let (name, object) = self.objects.get_mut(place.0 as usize)?.take()?;
         self.by_index[name.index()] = 0;
         self.free.push(place.0);
@@ -122,7 +143,7 @@ impl<N: Name, T> Table<N, T> {
     }
 
     /// The first occupied place at or after number `from`, for walks that change the table.
-    pub fn next_place(&self, from: u32) -> Option<Place<T>> {
+    pub fn next_place(&self, from: u32) -> Option<Place<N>> {
         let rest = self.objects.get(from as usize..)?;
         let skipped = rest.iter().position(Option::is_some)?;
         Some(Place(from + skipped as u32, PhantomData))
@@ -132,8 +153,6 @@ impl<N: Name, T> Table<N, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::id::TrackId;
-
     #[test]
     fn a_stale_name_resolves_to_nothing() {
         let mut table = Table::new();

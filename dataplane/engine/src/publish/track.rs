@@ -9,6 +9,7 @@ use common::media::{Label, MediaKind};
 use super::keyframe::KeyFrames;
 use super::loss::Gaps;
 use super::reception::Reception;
+use crate::kit::table::PeerPlace;
 
 /// One encoding as it is received.
 pub struct EncodingState {
@@ -18,6 +19,8 @@ pub struct EncodingState {
     pub ssrc: Option<u32>,
     /// Changes whenever its sequence numbers start anew.
     pub epoch: u16,
+    /// Arrival of its newest packet.
+    pub newest_at: Instant,
     /// Statistics.
     pub reception: Reception,
     /// Missing packets.
@@ -26,12 +29,12 @@ pub struct EncodingState {
     pub key_frames: KeyFrames,
 }
 
-/// One published track; `P` names the peer that publishes it.
-pub struct Track<P> {
+/// One published track.
+pub struct Track {
     /// Its name.
     pub id: TrackId,
     /// Its publisher.
-    pub peer: P,
+    pub peer: PeerPlace,
     /// Audio or video.
     pub kind: MediaKind,
     /// MID of its section.
@@ -45,13 +48,14 @@ pub struct Track<P> {
     payloads: Vec<PublishedPayload>,
 }
 
-impl<P> Track<P> {
+impl Track {
     /// A track without packets. `epoch` is a random start for the epochs of its encodings.
-    pub fn new(facts: &PublishFacts, peer: P, epoch: u16, now: Instant) -> Self {
+    pub fn new(facts: &PublishFacts, peer: PeerPlace, epoch: u16, now: Instant) -> Self {
         let encodings = facts.encodings.iter().map(|encoding| EncodingState {
             facts: *encoding,
             ssrc: None,
             epoch,
+            newest_at: now,
             reception: Reception::default(),
             gaps: Gaps::new(),
             key_frames: KeyFrames::default(),

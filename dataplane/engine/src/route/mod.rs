@@ -1,11 +1,14 @@
 //! Stage 6: where a track's packets go. One feed per track that this core publishes or has
 //! subscribers of; a target is a local subscription or another core.
 
+use std::time::Instant;
+
 use common::id::{CoreId, TrackId};
 use common::limits::CORES_MAX;
 use common::media::MediaKind;
 
 use crate::kit::packet::Packet;
+use crate::kit::table::SubscriptionPlace;
 
 /// The latest sender report of an encoding (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +19,7 @@ pub struct ClockPair {
     pub rtp: u32,
 }
 
-/// One encoding as its subscribers on this core see it; `I` indexes its packets in the history.
+/// One encoding as its subscribers on this core see it. `I` indexes the history.
 pub struct FeedEncoding<I> {
     /// Its packets in the history.
     pub index: I,
@@ -24,10 +27,12 @@ pub struct FeedEncoding<I> {
     pub epoch: u16,
     /// Latest sender report.
     pub clock: Option<ClockPair>,
+    /// Arrival of its newest packet.
+    pub newest_at: Option<Instant>,
 }
 
-/// A track's packets on one core; `S` names a subscription, `I` indexes the history.
-pub struct Feed<S, I> {
+/// A track's packets on one core. `I` indexes the history.
+pub struct Feed<I> {
     /// The track.
     pub track: TrackId,
     /// Audio or video.
@@ -37,7 +42,7 @@ pub struct Feed<S, I> {
     /// Whether this core publishes it (then it stays without subscriptions).
     pub published: bool,
     /// Subscriptions of this core.
-    pub subscriptions: Vec<S>,
+    pub subscriptions: Vec<SubscriptionPlace>,
     /// Encodings seen.
     pub encodings: Vec<FeedEncoding<I>>,
     /// Other cores that want the packets, a bit each.
@@ -46,7 +51,7 @@ pub struct Feed<S, I> {
 
 const _: () = assert!(CORES_MAX <= 64);
 
-impl<S: Copy + PartialEq, I> Feed<S, I> {
+impl<I> Feed<I> {
     /// A feed without targets.
     pub fn new(track: TrackId, kind: MediaKind, home: CoreId) -> Self {
         Self {
@@ -66,7 +71,7 @@ impl<S: Copy + PartialEq, I> Feed<S, I> {
     }
 
     /// The other cores that want the packets.
-    pub fn cores(&self) -> impl Iterator<Item = CoreId> + use<S, I> {
+    pub fn cores(&self) -> impl Iterator<Item = CoreId> + use<I> {
         let mut left = self.cores;
         std::iter::from_fn(move || {
             let next = left.trailing_zeros();
@@ -86,7 +91,7 @@ impl<S: Copy + PartialEq, I> Feed<S, I> {
     }
 
     /// Removes a subscription.
-    pub fn leave(&mut self, subscription: S) {
+    pub fn leave(&mut self, subscription: SubscriptionPlace) {
         self.subscriptions.retain(|kept| *kept != subscription);
     }
 
@@ -103,7 +108,7 @@ impl<S: Copy + PartialEq, I> Feed<S, I> {
         }
         while self.encodings.len() <= number {
             let epoch = packet.epoch;
-            self.encodings.push(FeedEncoding { index: new_index(), epoch, clock: None });
+            self.encodings.push(FeedEncoding { index: new_index(), epoch, clock: None, newest_at: None });
         }
         let encoding = self.encodings.get_mut(number)?;
         let fresh = encoding.epoch != packet.epoch;
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn cores_come_and_go() {
-        let mut feed: Feed<u32, ()> = Feed::new(TrackId::new(1, 1), MediaKind::Video, CoreId(0));
+        let mut feed: Feed<()> = Feed::new(TrackId::new(1, 1), MediaKind::Video, CoreId(0));
         for core in [3, 63, 0, 3] {
             feed.reach(CoreId(core), true);
         }

@@ -9,6 +9,7 @@ use common::media::{Label, MediaKind};
 use super::resend::Budget;
 use super::rewrite::Rewrite;
 use crate::kit::packet::Packet;
+use crate::kit::table::{FeedPlace, PeerPlace};
 
 /// A picture starts without a recognised key frame after this long: what is encrypted end to end
 /// cannot be recognised. Chosen: above the time a publisher takes to answer a PLI.
@@ -30,14 +31,14 @@ pub enum Pick {
     Skip,
 }
 
-/// One subscription; `P` names its peer, `F` its feed.
-pub struct Subscription<P, F> {
+/// One subscription.
+pub struct Subscription {
     /// Its name.
     pub id: SubscriptionId,
     /// The peer that receives it.
-    pub peer: P,
+    pub peer: PeerPlace,
     /// The feed it shows.
-    pub feed: F,
+    pub feed: FeedPlace,
     /// SSRC of the outbound stream.
     pub ssrc: u32,
     /// SSRC of its retransmissions.
@@ -67,9 +68,9 @@ pub struct Subscription<P, F> {
     seen: Option<u32>,
 }
 
-impl<P, F> Subscription<P, F> {
+impl Subscription {
     /// A subscription that has sent nothing. `random` decides its first numbers.
-    pub fn new(facts: &SubscribeFacts, peer: P, feed: F, random: u64, now: Instant) -> Self {
+    pub fn new(facts: &SubscribeFacts, peer: PeerPlace, feed: FeedPlace, random: u64, now: Instant) -> Self {
         Self {
             id: facts.subscription,
             peer,
@@ -93,10 +94,7 @@ impl<P, F> Subscription<P, F> {
     }
 
     /// Takes new facts over. Returns whether a key frame is needed now.
-    pub fn update(&mut self, facts: &SubscribeFacts, feed: F, now: Instant) -> bool
-    where
-        F: PartialEq,
-    {
+    pub fn update(&mut self, facts: &SubscribeFacts, feed: FeedPlace, now: Instant) -> bool {
         let moved = self.feed != feed;
         self.feed = feed;
         self.mid = facts.mid;
@@ -198,7 +196,15 @@ impl<P, F> Subscription<P, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::table::{FeedName, Table};
     use common::id::{CoreId, PeerId, TrackId};
+
+    fn subscription(kind: MediaKind, encoding: Option<u8>, now: Instant) -> Subscription {
+        let (mut peers, mut feeds) = (Table::new(), Table::new());
+        let peer = peers.insert(PeerId::new(1, 0), ()).expect("free");
+        let feed = feeds.insert(FeedName(TrackId::new(1, 0)), ()).expect("free");
+        Subscription::new(&facts(kind, encoding), peer, feed, 0, now)
+    }
 
     fn facts(kind: MediaKind, encoding: Option<u8>) -> SubscribeFacts {
         SubscribeFacts {
@@ -232,13 +238,13 @@ mod tests {
     #[test]
     fn video_starts_at_a_key_frame_and_audio_at_once() {
         let now = Instant::now();
-        let mut video = Subscription::new(&facts(MediaKind::Video, None), 0, 0, 0, now);
+        let mut video = subscription(MediaKind::Video, None, now);
         assert_eq!(video.waits_for(), Some(0));
         assert_eq!(video.pick(&packet(0, 10, false), now), Pick::Skip);
         assert_eq!(index(video.pick(&packet(0, 11, true), now)), Some(1));
         assert_eq!(index(video.pick(&packet(0, 12, false), now)), Some(2));
         assert_eq!(video.waits_for(), None);
-        let mut audio = Subscription::new(&facts(MediaKind::Audio, None), 0, 0, 0, now);
+        let mut audio = subscription(MediaKind::Audio, None, now);
         assert_eq!(audio.waits_for(), None);
         assert_eq!(index(audio.pick(&packet(0, 10, false), now)), Some(1));
     }
@@ -246,10 +252,11 @@ mod tests {
     #[test]
     fn the_old_encoding_flows_until_the_new_one_has_a_key_frame() {
         let now = Instant::now();
-        let mut sub = Subscription::new(&facts(MediaKind::Video, Some(1)), 0, 0, 0, now);
+        let mut sub = subscription(MediaKind::Video, Some(1), now);
         assert_eq!(sub.pick(&packet(0, 10, true), now), Pick::Skip, "pinned to the other");
         assert_eq!(index(sub.pick(&packet(1, 500, true), now)), Some(1));
-        assert!(sub.update(&facts(MediaKind::Video, Some(0)), 0, now));
+        let feed = sub.feed;
+        assert!(sub.update(&facts(MediaKind::Video, Some(0)), feed, now));
         assert_eq!(sub.waits_for(), Some(0));
         assert_eq!(index(sub.pick(&packet(1, 501, false), now)), Some(2));
         assert_eq!(sub.pick(&packet(0, 11, false), now), Pick::Skip);
@@ -261,7 +268,7 @@ mod tests {
     #[test]
     fn a_new_epoch_waits_for_a_key_frame() {
         let now = Instant::now();
-        let mut sub = Subscription::new(&facts(MediaKind::Video, None), 0, 0, 0, now);
+        let mut sub = subscription(MediaKind::Video, None, now);
         assert_eq!(index(sub.pick(&packet(0, 9_000, true), now)), Some(1));
         let restarted = |sequence, key_frame| Packet { epoch: 1, ..packet(0, sequence, key_frame) };
         assert_eq!(sub.pick(&restarted(5, false), now), Pick::Skip);
@@ -272,7 +279,7 @@ mod tests {
     #[test]
     fn what_shows_no_key_frame_starts_at_a_frame_after_a_while() {
         let now = Instant::now();
-        let mut sub = Subscription::new(&facts(MediaKind::Video, None), 0, 0, 0, now);
+        let mut sub = subscription(MediaKind::Video, None, now);
         let same_frame = Packet { timestamp: 30_000, ..packet(0, 11, false) };
         assert_eq!(sub.pick(&packet(0, 10, false), now), Pick::Skip);
         assert_eq!(sub.pick(&same_frame, now + PATIENCE), Pick::Skip, "middle of a frame");

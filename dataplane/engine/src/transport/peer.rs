@@ -1,5 +1,5 @@
-//! One peer: its paths, its handshake, its keys, its inbound SSRCs. `T` names a track of this core
-//! and `S` a subscription; the peer only keeps them.
+//! One peer: its paths, its handshake, its keys, its inbound SSRCs. Of its tracks and
+//! subscriptions it keeps the places only.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use proto::srtp::{Keying, Open, Seal};
 
 use super::establish::Establish;
 use super::streams::Streams;
+use crate::kit::table::{SubscriptionPlace, TrackPlace};
 
 /// What a peer is made from.
 pub struct PeerConfig<'a> {
@@ -26,7 +27,7 @@ pub struct PeerConfig<'a> {
 }
 
 /// One peer of this core.
-pub struct Peer<T, S> {
+pub struct Peer {
     /// Its name.
     pub id: PeerId,
     /// Paths, nomination and consent.
@@ -36,11 +37,11 @@ pub struct Peer<T, S> {
     /// Ids of header extensions on this transport.
     pub extensions: ExtensionMap,
     /// Inbound SSRCs.
-    pub streams: Streams<T>,
+    pub streams: Streams,
     /// Published tracks.
-    pub tracks: Vec<T>,
+    pub tracks: Vec<TrackPlace>,
     /// Subscriptions.
-    pub subscriptions: Vec<S>,
+    pub subscriptions: Vec<SubscriptionPlace>,
     /// SSRC under which this node sends RTCP of its own to the peer.
     pub rtcp_ssrc: u32,
     /// Arrivals by transport-wide sequence number; exists once the first such number was seen.
@@ -55,7 +56,7 @@ struct Keys {
     rtcp_index: u32,
 }
 
-impl<T: Copy + PartialEq, S> Peer<T, S> {
+impl Peer {
     /// A peer whose first authenticated check arrived at `now`.
     pub fn new(config: &PeerConfig<'_>, now: Instant) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl<T: Copy + PartialEq, S> Peer<T, S> {
     }
 
     /// Key for what arrives, with the table it is used with; None before the handshake ended.
-    pub fn opening(&mut self) -> Option<(&Open, &mut Streams<T>)> {
+    pub fn opening(&mut self) -> Option<(&Open, &mut Streams)> {
         Some((&self.keys.as_ref()?.open, &mut self.streams))
     }
 

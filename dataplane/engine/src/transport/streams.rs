@@ -4,34 +4,36 @@
 use common::limits::SSRCS_PER_PEER_MAX;
 use proto::srtp::{InboundRtcp, InboundStream};
 
-/// What an inbound SSRC carries; `T` names a track of this core.
+use crate::kit::table::TrackPlace;
+
+/// What an inbound SSRC carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Binding<T> {
+pub enum Binding {
     /// Not known yet: no published track claimed it.
     Unbound,
     /// Media of an encoding.
-    Media(T, u8),
+    Media(TrackPlace, u8),
     /// Retransmissions (RFC 4588) of an encoding.
-    Retransmission(T, u8),
+    Retransmission(TrackPlace, u8),
 }
 
 /// One inbound SSRC.
-pub struct Stream<T> {
+pub struct Stream {
     /// Replay window and index of the newest packet.
     pub replay: InboundStream,
     /// What it carries.
-    pub binding: Binding<T>,
+    pub binding: Binding,
 }
 
 /// The inbound SSRCs of one peer.
-pub struct Streams<T> {
+pub struct Streams {
     /// Parallel to `streams`: a scan over plain integers finds the place.
     ssrcs: Vec<u32>,
-    streams: Vec<Stream<T>>,
+    streams: Vec<Stream>,
     rtcp: Vec<(u32, InboundRtcp)>,
 }
 
-impl<T: Copy + PartialEq> Streams<T> {
+impl Streams {
     /// No streams.
     pub fn new() -> Self {
         Self { ssrcs: Vec::new(), streams: Vec::new(), rtcp: Vec::new() }
@@ -43,7 +45,7 @@ impl<T: Copy + PartialEq> Streams<T> {
     }
 
     /// The stream at `place`.
-    pub fn at(&mut self, place: usize) -> Option<&mut Stream<T>> {
+    pub fn at(&mut self, place: usize) -> Option<&mut Stream> {
         self.streams.get_mut(place)
     }
 
@@ -59,7 +61,7 @@ impl<T: Copy + PartialEq> Streams<T> {
     }
 
     /// Unbinds every SSRC of `track`.
-    pub fn release(&mut self, track: T) {
+    pub fn release(&mut self, track: TrackPlace) {
         for stream in &mut self.streams {
             match stream.binding {
                 Binding::Media(bound, _) | Binding::Retransmission(bound, _) if bound == track => {
