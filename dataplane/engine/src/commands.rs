@@ -26,10 +26,9 @@ pub fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut imp
             tables.tracks.place(track).map(|place| tables.remove_track(place))
         }
         Command::Subscribe(facts) => subscribe(tables, &facts, now, host),
-        Command::Unsubscribe { subscription } => tables
-            .subscriptions
-            .place(subscription)
-            .map(|place| tables.remove_subscription(place)),
+        Command::Unsubscribe { subscription } => {
+            tables.subscriptions.place(subscription).map(|place| tables.remove_subscription(place))
+        }
         Command::Reach { track, core, wanted } => reach(tables, track, core, wanted),
     };
     tables.gauge();

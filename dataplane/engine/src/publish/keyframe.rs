@@ -24,9 +24,8 @@ impl KeyFrames {
 
     /// Whether a kept wish may be sent now; if so it counts as sent.
     pub fn due(&mut self, now: Instant) -> bool {
-        let rested = self
-            .asked
-            .is_none_or(|asked| now.saturating_duration_since(asked) >= INTERVAL_MIN);
+        let rested =
+            self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= INTERVAL_MIN);
         let send = self.wanted && rested;
         if send {
             self.wanted = false;

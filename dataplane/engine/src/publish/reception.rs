@@ -58,9 +58,9 @@ impl Reception {
         (self.expected_before, self.received_before) = (expected, self.received);
         let lost_now = expected_now.saturating_sub(received_now);
         let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8;
-        let (last_sender_report, delay) = self.last_report.map_or((0, 0), |(ntp, at)| {
-            (ntp, in_65536ths(now.saturating_duration_since(at)))
-        });
+        let (last_sender_report, delay) = self
+            .last_report
+            .map_or((0, 0), |(ntp, at)| (ntp, in_65536ths(now.saturating_duration_since(at))));
         Some(ReportBlock {
             ssrc,
             fraction_lost,

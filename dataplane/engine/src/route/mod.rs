@@ -108,7 +108,12 @@ impl<I> Feed<I> {
         }
         while self.encodings.len() <= number {
             let epoch = packet.epoch;
-            self.encodings.push(FeedEncoding { index: new_index(), epoch, clock: None, newest_at: None });
+            self.encodings.push(FeedEncoding {
+                index: new_index(),
+                epoch,
+                clock: None,
+                newest_at: None,
+            });
         }
         let encoding = self.encodings.get_mut(number)?;
         let fresh = encoding.epoch != packet.epoch;

@@ -30,9 +30,10 @@ pub fn write(
     padding: bool,
 ) -> usize {
     let travelling = packet.elements().iter().filter(|element| travels(element.extension));
-    let form = ElementForm::for_elements(travelling.filter_map(|element| {
-        Some((ids.id(element.extension)?, usize::from(element.len)))
-    }));
+    let form = ElementForm::for_elements(
+        travelling
+            .filter_map(|element| Some((ids.id(element.extension)?, usize::from(element.len)))),
+    );
     let fixed = FixedHeader {
         payload_type: numbers.payload_type,
         marker: packet.marker,
@@ -90,8 +91,7 @@ mod tests {
         assert!(ids.bind(9, Extension::AudioLevel));
         assert!(ids.bind(4, Extension::Mid));
         assert!(ids.bind(3, Extension::TransportCc));
-        let numbers =
-            Numbers { ssrc: 7, payload_type: 111, index: 0x1_0005, timestamp: 0xfeed };
+        let numbers = Numbers { ssrc: 7, payload_type: 111, index: 0x1_0005, timestamp: 0xfeed };
         let mid = Label::new(b"12").expect("short");
         let mut slot = [0u8; 100];
         let len = write(&mut slot, numbers, (&packet, &bytes), (&ids, mid), false);

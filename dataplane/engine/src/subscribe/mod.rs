@@ -6,6 +6,4 @@ mod rewrite;
 mod subscription;
 
 pub use header::{Numbers, write as write_header};
-pub use resend::Budget;
-pub use rewrite::Rewrite;
 pub use subscription::{Pick, Subscription};

@@ -70,7 +70,13 @@ pub struct Subscription {
 
 impl Subscription {
     /// A subscription that has sent nothing. `random` decides its first numbers.
-    pub fn new(facts: &SubscribeFacts, peer: PeerPlace, feed: FeedPlace, random: u64, now: Instant) -> Self {
+    pub fn new(
+        facts: &SubscribeFacts,
+        peer: PeerPlace,
+        feed: FeedPlace,
+        random: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             id: facts.subscription,
             peer,

@@ -37,12 +37,7 @@ impl Tables {
     }
 
     /// Asks for the first pictures of all subscriptions of a peer that wait for one.
-    pub fn ask_for_first_pictures(
-        &mut self,
-        peer: PeerPlace,
-        now: Instant,
-        host: &mut impl Host,
-    ) {
+    pub fn ask_for_first_pictures(&mut self, peer: PeerPlace, now: Instant, host: &mut impl Host) {
         let mut next = 0;
         while let Some(place) =
             self.peers.at(peer).and_then(|peer| peer.subscriptions.get(next).copied())

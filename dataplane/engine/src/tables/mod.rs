@@ -112,4 +112,3 @@ pub fn send(counters: &mut Counters, host: &mut impl Host, to: SocketAddr, len: 
     counters.bytes_out += len as u64;
     host.commit(to, len);
 }
-

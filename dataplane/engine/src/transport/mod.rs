@@ -5,6 +5,6 @@ mod establish;
 mod peer;
 mod streams;
 
-pub use establish::{Establish, Progress};
+pub use establish::Progress;
 pub use peer::{Peer, PeerConfig};
-pub use streams::{Binding, Stream, Streams};
+pub use streams::Binding;
