@@ -70,20 +70,20 @@ fn act(
     host: &mut impl Host,
 ) {
     match packet {
-        RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
-            let clock = ClockPair { ntp: *ntp, rtp: *rtp };
-            on_sender_report(tables, place, *ssrc, clock, now, host);
+        RtcpPacket::SenderReport { info, .. } => {
+            let clock = ClockPair { ntp: info.ntp, rtp: info.rtp };
+            on_sender_report(tables, place, info.ssrc, clock, now, host);
         }
-        RtcpPacket::Nack { media, lost, .. } => {
+        RtcpPacket::Nack { media, sequences, .. } => {
             let Some(subscription) = subscription(tables, place, *media) else { return };
-            for sequence in lost.clone() {
+            for sequence in *sequences {
                 tables.counters.nacked += 1;
                 resend(tables, place, subscription, sequence, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
         RtcpPacket::Fir { entries, .. } => {
-            for (ssrc, _) in entries.clone() {
+            for (ssrc, _) in *entries {
                 on_picture_loss(tables, place, ssrc, now, host);
             }
         }

@@ -28,8 +28,7 @@ pub fn on_datagram(
     count(tables, outcome);
 }
 
-/// Counts what became of a datagram.
-pub fn count(tables: &mut Tables, outcome: Outcome) {
+fn count(tables: &mut Tables, outcome: Outcome) {
     match outcome {
         Outcome::Media => tables.counters.media_in += 1,
         Outcome::Control => tables.counters.control_in += 1,

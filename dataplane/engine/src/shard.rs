@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::command::Command;
-use common::counters::{Counters, Drop};
+use common::counters::Counters;
 use common::event::CloseReason;
 use common::id::CoreId;
 use proto::dtls::Certificate;
@@ -17,7 +17,7 @@ use crate::host::{FrameHeader, Host};
 use crate::kit::random::Random;
 use crate::kit::table::Table;
 use crate::route::ClockPair;
-use crate::tables::{Outcome, Tables};
+use crate::tables::Tables;
 use crate::tick::Ticker;
 use crate::{commands, feedback, ingress, media};
 
@@ -110,11 +110,7 @@ impl Shard {
     }
 
     /// After a panic was caught in one of the calls above: ends the peer that was being served.
-    /// `datagram` says whether an inbound datagram was being walked (it is counted as dropped).
-    pub fn contain(&mut self, datagram: bool, now: Instant, host: &mut impl Host) {
-        if datagram {
-            ingress::count(&mut self.tables, Outcome::Dropped(Drop::Aborted));
-        }
+    pub fn contain(&mut self, now: Instant, host: &mut impl Host) {
         let serving = self.tables.serving.take();
         if let Some(place) = serving.and_then(|peer| self.tables.peers.place(peer)) {
             self.tables.close(place, CloseReason::Aborted, now, host);

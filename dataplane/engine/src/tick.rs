@@ -85,6 +85,7 @@ fn serve_peer(
     host: &mut impl Host,
 ) {
     let Some(peer) = tables.peers.at_mut(place) else { return };
+    peer.ice.on_deadline(now);
     if peer.ice.expired(now) {
         return tables.close(place, CloseReason::ConsentExpired, now, host);
     }

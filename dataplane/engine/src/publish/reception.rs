@@ -68,7 +68,7 @@ impl Reception {
             highest_sequence: self.newest as u32,
             jitter: self.jitter >> 4,
             last_sender_report,
-            delay_since_last_sender_report: delay,
+            delay_since_last: delay,
         })
     }
 }
@@ -123,6 +123,6 @@ mod tests {
         reception.on_sender_report(0x1122_3344_5566_7788, start);
         let block = reception.report(1, start + Duration::from_millis(500)).expect("packets");
         assert_eq!(block.last_sender_report, 0x3344_5566);
-        assert_eq!(block.delay_since_last_sender_report, 32_768);
+        assert_eq!(block.delay_since_last, 32_768);
     }
 }

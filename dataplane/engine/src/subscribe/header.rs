@@ -3,7 +3,7 @@
 //! sequence numbers, send times.
 
 use common::media::{Extension, ExtensionMap, Label};
-use proto::rtp::HeaderWriter;
+use proto::rtp::{ElementForm, FixedHeader, HeaderWriter};
 
 use crate::kit::packet::Packet;
 
@@ -29,16 +29,18 @@ pub fn write(
     (ids, mid): (&ExtensionMap, Label),
     padding: bool,
 ) -> usize {
-    let long = packet.elements().iter().any(|element| {
-        (element.len == 0 || element.len > 16)
-            && travels(element.extension)
-            && ids.id(element.extension).is_some()
-    });
-    let Numbers { ssrc, payload_type, index, timestamp } = numbers;
-    let sequence = index as u16;
-    let marker = packet.marker;
-    let mut writer =
-        HeaderWriter::begin(slot, payload_type, marker, sequence, timestamp, ssrc, long);
+    let travelling = packet.elements().iter().filter(|element| travels(element.extension));
+    let form = ElementForm::for_elements(travelling.filter_map(|element| {
+        Some((ids.id(element.extension)?, usize::from(element.len)))
+    }));
+    let fixed = FixedHeader {
+        payload_type: numbers.payload_type,
+        marker: packet.marker,
+        sequence: numbers.index as u16,
+        timestamp: numbers.timestamp,
+        ssrc: numbers.ssrc,
+    };
+    let mut writer = HeaderWriter::begin(slot, fixed, form);
     if let Some(id) = ids.id(Extension::Mid) {
         writer.element(id, mid.as_bytes());
     }

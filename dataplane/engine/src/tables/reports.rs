@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use common::limits::{DATAGRAM_MAX, ENCODINGS_MAX};
-use proto::rtcp::{CompoundWriter, ReportBlock};
+use proto::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
 
 use super::{Tables, send};
 use crate::host::{FrameHeader, Host};
@@ -14,7 +14,7 @@ use crate::route::ClockPair;
 /// Report blocks in one receiver report (RFC 3550: a 5-bit count).
 const BLOCKS_MAX: usize = 31;
 /// CNAME of every stream this node sends: receivers pair audio and video by the SDP's msid.
-pub const CNAME: &str = "fanfall";
+pub const CNAME: &[u8] = b"fanfall";
 
 impl Tables {
     /// A sender report of `encoding` arrived: keeps it and passes it on, in each subscriber's
@@ -48,9 +48,10 @@ impl Tables {
             let Some(slot) = host.reserve() else { return };
             let mut writer = CompoundWriter::new(slot);
             let rtp = subscription.rewrite.timestamp(clock.rtp);
+            let ssrc = subscription.ssrc;
             let (packets, octets) = (subscription.packets, subscription.octets);
-            writer.sender_report(subscription.ssrc, clock.ntp, rtp, packets, octets);
-            writer.sdes_cname(subscription.ssrc, CNAME);
+            writer.sender_report(&SenderInfo { ssrc, ntp: clock.ntp, rtp, packets, octets }, &[]);
+            writer.sdes_cname(ssrc, CNAME);
             let len = writer.finish();
             if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
                 send(&mut self.counters, host, to, sealed);

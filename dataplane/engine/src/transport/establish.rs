@@ -65,7 +65,7 @@ impl Establish {
         match self.dtls.on_datagram(datagram, now) {
             Ok(()) => Ok(true),
             Err(DtlsError::Rejected) => Ok(false),
-            Err(DtlsError::Fatal) => Err(CloseReason::HandshakeFailed),
+            Err(DtlsError::Fatal(_)) => Err(CloseReason::HandshakeFailed),
         }
     }
 
