@@ -1,0 +1,12 @@
+//! Stage 3: published tracks of this core's peers. What is received of each encoding, and what is
+//! asked of its publisher: key frames, lost packets.
+
+mod keyframe;
+mod loss;
+mod reception;
+mod track;
+
+pub use keyframe::KeyFrames;
+pub use loss::Gaps;
+pub use reception::Reception;
+pub use track::{EncodingState, Track};

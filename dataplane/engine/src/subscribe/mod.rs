@@ -1,0 +1,11 @@
+//! Stage 7: one subscriber's copy of a track: which packets it gets and under which numbers.
+
+mod header;
+mod resend;
+mod rewrite;
+mod subscription;
+
+pub use header::{Numbers, write as write_header};
+pub use resend::Budget;
+pub use rewrite::Rewrite;
+pub use subscription::{Pick, Subscription};
