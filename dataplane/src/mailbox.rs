@@ -159,11 +159,11 @@ mod tests {
     use common::id::{PeerId, TrackId};
 
     fn header(index: u32) -> FrameHeader {
-        FrameHeader::TrackEnded { track: TrackId::new(index, 0) }
+        FrameHeader::KeyFrameWanted { track: TrackId::new(index, 0), encoding: 0 }
     }
 
     fn index(header: FrameHeader) -> u32 {
-        let FrameHeader::TrackEnded { track } = header else { panic!("another header") };
+        let FrameHeader::KeyFrameWanted { track, .. } = header else { panic!("another header") };
         track.index
     }
 
