@@ -28,7 +28,10 @@ pub(crate) fn frame_lane() -> (FrameWriter, FrameReader) {
     let (headers, headers_out) = rtrb::RingBuffer::new(limits::FRAME_LANE);
     let (bytes, bytes_out) = rtrb::RingBuffer::new(LANE_BYTES);
     let scratch = vec![0; FRAME_MAX].into_boxed_slice();
-    (FrameWriter { headers, bytes }, FrameReader { headers: headers_out, bytes: bytes_out, scratch })
+    (
+        FrameWriter { headers, bytes },
+        FrameReader { headers: headers_out, bytes: bytes_out, scratch },
+    )
 }
 
 /// The sending end of a frame lane.
