@@ -84,6 +84,18 @@ fn payload_types_of_another_client_are_renumbered() {
 }
 
 #[test]
+fn red_names_the_number_its_codec_got_here() {
+    let offer = text("chromium-publish-audio-video").replace("111", "105");
+    let mut publisher = negotiation();
+    let answered = publisher.answer(&Description::parse(&offer).unwrap(), &[publish("0")]).unwrap();
+    assert!(answered.sdp.contains("a=fmtp:63 105/105\r\n"));
+    let media = published(&answered, 0).media.clone();
+    let offered = negotiation().offer(&[pull(&media, 10)]).unwrap();
+    assert!(offered.sdp.contains("a=rtpmap:111 opus/48000/2\r\n"));
+    assert!(offered.sdp.contains("a=fmtp:63 111/111\r\n"));
+}
+
+#[test]
 fn recorded_answers_to_a_server_offer_are_accepted() {
     // The recordings answer an offer of Opus 111 and VP8 96, extensions from another server.
     let (audio, video) = sources();

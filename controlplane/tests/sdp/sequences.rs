@@ -220,6 +220,10 @@ fn ids_do_not_change_when_a_client_offers_others_later() {
     let answered = answer(&mut negotiation, &changed, &[]);
     assert_eq!(negotiation.extensions(), before);
     assert!(!answered.sdp.contains("sdes:mid"), "an extension that moved is left out");
+    let moved = text("chromium-publish-audio-video").replace("a=extmap:4 ", "a=extmap:12 ");
+    let answered = answer(&mut negotiation, &moved, &[]);
+    assert_eq!(negotiation.extensions(), before);
+    assert!(!answered.sdp.contains("sdes:mid"), "also when it moved to a free id");
 }
 
 #[test]
