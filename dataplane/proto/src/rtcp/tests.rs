@@ -1,0 +1,1 @@
+//! Tests of the RTCP walk, views and builder.

@@ -1,0 +1,1 @@
+//! Tests of the STUN reader and writer.
