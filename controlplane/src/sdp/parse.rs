@@ -24,9 +24,11 @@ const LINES_MAX: usize = 16_384;
 const LINE_MAX: usize = 4_096;
 /// Most media sections, stopped ones included.
 const SECTIONS_MAX: usize = 256;
-/// Most SSRCs, RIDs, extensions or feedback values of one section or payload type; browsers stay
-/// below 30 everywhere.
+/// Most SSRCs, RIDs or extensions of one section; browsers stay below 30 everywhere.
 const LIST_MAX: usize = 64;
+/// Values of `a=rtcp-fb` that are kept: all that negotiation may ever look at. Each is kept once, so
+/// that wildcard lines cannot multiply.
+const FEEDBACK: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
 
 impl Description {
     /// Parses a client's offer or answer.
@@ -254,7 +256,7 @@ impl Attributes {
         let (number, rest) = value.split_once(' ').unwrap_or((value, ""));
         let rest = rest.trim();
         if name == "rtcp-fb" && number == "*" {
-            push_bounded(&mut self.feedback_for_all, rest.to_owned());
+            add_feedback(&mut self.feedback_for_all, rest);
             return Ok(());
         }
         if name == "fmtp" && number.parse::<u32>().is_err() {
@@ -263,7 +265,7 @@ impl Attributes {
         let slot = self.slots.entry(payload_type(number, line)?).or_default();
         match name {
             "fmtp" => slot.parameters = rest.to_owned(),
-            "rtcp-fb" => push_bounded(&mut slot.feedback, rest.to_owned()),
+            "rtcp-fb" => add_feedback(&mut slot.feedback, rest),
             _ => {
                 let mut parts = rest.split('/');
                 let encoding = parts.next().filter(|encoding| is_token(encoding));
@@ -438,7 +440,9 @@ fn payloads(
             continue;
         }
         let mut feedback = slot.feedback;
-        feedback.extend(own.feedback_for_all.iter().cloned());
+        for value in &own.feedback_for_all {
+            add_feedback(&mut feedback, value);
+        }
         let format = Format { name, clock_rate, channels, parameters: slot.parameters };
         payloads.push(Payload { payload_type, format, feedback });
     }
@@ -472,6 +476,13 @@ fn payload_type(text: &str, line: usize) -> Result<u8, SdpError> {
 fn is_token(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`{|}~".contains(c);
     !text.is_empty() && text.chars().all(legal)
+}
+
+/// Keeps a known feedback value once.
+fn add_feedback(list: &mut Vec<String>, value: &str) {
+    if FEEDBACK.contains(&value) && !list.iter().any(|known| known == value) {
+        list.push(value.to_owned());
+    }
 }
 
 /// Keeps the first [`LIST_MAX`] values; the rest brings nothing a browser would send.
