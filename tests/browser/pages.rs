@@ -56,7 +56,7 @@ impl Stage {
     /// A window that publishes.
     pub(crate) fn publisher(&self, options: &Value) -> (Page, Published) {
         let page = self.window();
-        let published = Published(page.call("publish", &[options.clone()]));
+        let published = Published(page.call("publish", std::slice::from_ref(options)));
         (page, published)
     }
 
