@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: the rules of the project that no compiler checks. Reads the files that git
 //! tracks (or would track), nothing else; prints each violation with its place. The rules are one
-//! file each: `crates` and `engine` (import directions), `lock` (packages of others), `shape` (sizes, module docs, unsafe code),
-//! `words` (what no file may contain).
+//! file each: `crates` and `engine` (import directions), `lock` (packages of others), `shape` (sizes,
+//! module docs, unsafe code), `words` (what no file may contain).
 
 mod crates;
 mod engine;
