@@ -239,6 +239,17 @@ fn fingerprint_may_be_missing() {
 }
 
 #[test]
+fn nothing_may_follow_fingerprint() {
+    let mut message = sample_request();
+    message[2..4].copy_from_slice(&0x60u16.to_be_bytes());
+    let at = message.len() - 8;
+    let fingerprint = integrity::fingerprint(&message[..at]);
+    message[at + 4..].copy_from_slice(&fingerprint.to_be_bytes());
+    message.extend_from_slice(&bytes("80220004 61626364"));
+    assert_eq!(BindingRequest::parse(&message).unwrap_err(), StunError::Fingerprint);
+}
+
+#[test]
 fn answers_are_never_longer_than_the_shortest_request() {
     let mut slot = [0; 200];
     let shortest = {
