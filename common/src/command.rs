@@ -139,6 +139,7 @@ pub struct SubscribeFacts {
     pub payloads: Vec<PayloadMapping>,
     /// Codec of each of the publisher's payload types (for key-frame detection on this core).
     pub codecs: Vec<(u8, Codec)>,
-    /// The encoding to show. None: the first one that is alive, in the order of the offer.
-    pub rid: Option<Label>,
+    /// The encoding to show, as index into [`PublishFacts::encodings`]. None: the first one that is
+    /// alive, in the order of the offer.
+    pub encoding: Option<u8>,
 }

@@ -38,7 +38,9 @@ pub enum Drop {
     UnknownPayloadType,
     /// SSRCs beyond [`crate::limits::SSRCS_PER_PEER_MAX`].
     SsrcLimit,
-    /// A frame for another core found its lane full.
+    /// A datagram for its home core found the lane full.
+    HandOverFull,
+    /// A media frame for another core found its lane full.
     LaneFull,
     /// No send slot was free (counted per packet that was not sent).
     NoSendSlot,
@@ -46,6 +48,8 @@ pub enum Drop {
     SendFailed,
     /// A datagram longer than [`crate::limits::DATAGRAM_MAX`].
     Oversize,
+    /// An outbound packet that did not fit its slot.
+    TooLong,
     /// The core's tables had no place for a new peer.
     CoreFull,
     /// A panic was contained while this datagram was processed.
@@ -54,7 +58,7 @@ pub enum Drop {
 
 impl Drop {
     /// Every reason, in declaration order, with its label in metrics.
-    pub const ALL: [(Drop, &'static str); 21] = [
+    pub const ALL: [(Drop, &'static str); 23] = [
         (Drop::Unclassified, "unclassified"),
         (Drop::UnknownAddress, "unknown_address"),
         (Drop::StunMalformed, "stun_malformed"),
@@ -70,10 +74,12 @@ impl Drop {
         (Drop::UnknownTrack, "unknown_track"),
         (Drop::UnknownPayloadType, "unknown_payload_type"),
         (Drop::SsrcLimit, "ssrc_limit"),
+        (Drop::HandOverFull, "hand_over_full"),
         (Drop::LaneFull, "lane_full"),
         (Drop::NoSendSlot, "no_send_slot"),
         (Drop::SendFailed, "send_failed"),
         (Drop::Oversize, "oversize"),
+        (Drop::TooLong, "too_long"),
         (Drop::CoreFull, "core_full"),
         (Drop::Aborted, "aborted"),
     ];
@@ -81,7 +87,7 @@ impl Drop {
     /// Whether the reason ends the way of an arrived datagram (the others count packets that were
     /// to be sent).
     pub const fn is_inbound(self) -> bool {
-        !matches!(self, Drop::LaneFull | Drop::NoSendSlot | Drop::SendFailed)
+        !matches!(self, Drop::LaneFull | Drop::NoSendSlot | Drop::SendFailed | Drop::TooLong)
     }
 }
 

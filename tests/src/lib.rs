@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Harness of the tests that cross crate borders: simulation, remote peers, oracles.
+
+pub mod control;
+pub mod link;
+pub mod oracle;
+pub mod payload;
+pub mod peer;
+pub mod probe;
+pub mod random;
+pub mod sim;
+pub mod source;
+pub mod wire;
+mod world;

@@ -71,9 +71,4 @@ pub enum FrameHeader {
         /// Index of the encoding.
         encoding: u8,
     },
-    /// The track ended. No bytes. Towards the subscribers' cores.
-    TrackEnded {
-        /// The track.
-        track: TrackId,
-    },
 }

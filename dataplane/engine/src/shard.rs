@@ -6,11 +6,20 @@ use std::time::Instant;
 
 use common::command::Command;
 use common::counters::Counters;
+use common::event::CloseReason;
 use common::id::CoreId;
 use proto::dtls::Certificate;
 use proto::ice::NodeSecret;
 
+use crate::demux::Flows;
+use crate::history::History;
 use crate::host::{FrameHeader, Host};
+use crate::kit::random::Random;
+use crate::kit::table::Table;
+use crate::route::ClockPair;
+use crate::tables::Tables;
+use crate::tick::Ticker;
+use crate::{commands, feedback, ingress, media};
 
 /// What a shard is made from.
 pub struct ShardConfig {
@@ -26,56 +35,95 @@ pub struct ShardConfig {
 
 /// One core's state.
 pub struct Shard {
-    counters: Counters,
+    tables: Tables,
+    ticker: Ticker,
 }
 
 impl Shard {
     /// Makes an empty shard. All memory that does not depend on peers is taken here.
-    pub fn new(_config: ShardConfig, _now: Instant) -> Self {
-        Self { counters: Counters::default() }
+    pub fn new(config: ShardConfig, now: Instant) -> Self {
+        let mut random = Random::new(config.seed);
+        let tables = Tables {
+            core: config.core,
+            secret: config.secret,
+            certificate: config.certificate,
+            flows: Flows::new(random.next_u64()),
+            random,
+            counters: Counters::default(),
+            peers: Table::new(),
+            tracks: Table::new(),
+            history: History::new(),
+            feeds: Table::new(),
+            subscriptions: Table::new(),
+            serving: None,
+        };
+        Self { tables, ticker: Ticker::new(now) }
     }
 
-    /// Walks one datagram that arrived from `from`.
+    /// Walks one datagram that arrived from `from`; it is decrypted in place.
     pub fn on_datagram(
         &mut self,
-        _from: SocketAddr,
-        _bytes: &mut [u8],
-        _now: Instant,
-        _host: &mut impl Host,
+        from: SocketAddr,
+        bytes: &mut [u8],
+        now: Instant,
+        host: &mut impl Host,
     ) {
+        ingress::on_datagram(&mut self.tables, from, bytes, now, host);
     }
 
     /// Takes a frame from another core.
     pub fn on_frame(
         &mut self,
-        _header: FrameHeader,
-        _bytes: &mut [u8],
-        _now: Instant,
-        _host: &mut impl Host,
+        header: FrameHeader,
+        bytes: &mut [u8],
+        now: Instant,
+        host: &mut impl Host,
     ) {
+        match header {
+            FrameHeader::Datagram { from } => self.on_datagram(from, bytes, now, host),
+            FrameHeader::Media { track, packet } => {
+                media::on_frame(&mut self.tables, track, &packet, bytes, now, host);
+            }
+            FrameHeader::SenderReport { track, encoding, ntp, rtp } => {
+                let clock = ClockPair { ntp, rtp };
+                feedback::on_sender_report_frame(&mut self.tables, track, encoding, clock, host);
+            }
+            FrameHeader::KeyFrameWanted { track, encoding } => {
+                self.tables.on_key_frame_wanted(track, encoding, now, host);
+            }
+        }
     }
 
     /// Applies one command.
-    pub fn on_command(&mut self, _command: Command, _now: Instant, _host: &mut impl Host) {}
+    pub fn on_command(&mut self, command: Command, now: Instant, host: &mut impl Host) {
+        commands::apply(&mut self.tables, command, now, host);
+    }
 
     /// Does everything that is due at `now`.
-    pub fn on_deadline(&mut self, _now: Instant, _host: &mut impl Host) {}
+    pub fn on_deadline(&mut self, now: Instant, host: &mut impl Host) {
+        self.ticker.run(&mut self.tables, now, host);
+    }
 
     /// When [`Shard::on_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Instant {
-        unreachable!()
+        self.ticker.next(&self.tables)
     }
 
     /// After a panic was caught in one of the calls above: ends the peer that was being served.
-    pub fn contain(&mut self, _now: Instant, _host: &mut impl Host) {}
+    pub fn contain(&mut self, now: Instant, host: &mut impl Host) {
+        let serving = self.tables.serving.take();
+        if let Some(place) = serving.and_then(|peer| self.tables.peers.place(peer)) {
+            self.tables.close(place, CloseReason::Aborted, now, host);
+        }
+    }
 
     /// This core's counters.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.tables.counters
     }
 
     /// For the driver's own counts (refused sends, oversize datagrams).
     pub fn counters_mut(&mut self) -> &mut Counters {
-        &mut self.counters
+        &mut self.tables.counters
     }
 }

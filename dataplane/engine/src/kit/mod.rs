@@ -1,3 +1,5 @@
 //! Values and containers that every stage may use.
 
 pub mod packet;
+pub mod random;
+pub mod table;

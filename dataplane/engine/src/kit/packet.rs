@@ -22,6 +22,8 @@ pub struct Element {
 pub struct Packet {
     /// Index of the encoding within its track.
     pub encoding: u8,
+    /// Changes whenever the encoding's sequence numbers start anew (new SSRC, moved publisher).
+    pub epoch: u16,
     /// Payload type on the publisher's transport.
     pub payload_type: u8,
     /// Its codec.
@@ -47,6 +49,33 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// A description of nothing, to be filled in.
+    pub const fn blank() -> Self {
+        Self {
+            encoding: 0,
+            epoch: 0,
+            payload_type: 0,
+            codec: Codec::Other,
+            marker: false,
+            key_frame: false,
+            sequence: 0,
+            timestamp: 0,
+            payload_offset: 0,
+            payload_len: 0,
+            padding_len: 0,
+            element_count: 0,
+            elements: [Element { extension: Extension::Mid, offset: 0, len: 0 }; ELEMENTS_MAX],
+        }
+    }
+
+    /// Remembers an element; beyond [`ELEMENTS_MAX`] it is not forwarded.
+    pub fn remember(&mut self, element: Element) {
+        if let Some(place) = self.elements.get_mut(usize::from(self.element_count)) {
+            *place = element;
+            self.element_count += 1;
+        }
+    }
+
     /// The remembered header extension elements.
     pub fn elements(&self) -> &[Element] {
         &self.elements[..usize::from(self.element_count)]

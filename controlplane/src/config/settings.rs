@@ -1,0 +1,116 @@
+//! The list of all settings: name, environment variable, help. `sources.rs` reads them, `mod.rs`
+//! gives them their types. A setting that is not in this table does not exist.
+
+/// One setting as the operator sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Setting {
+    /// Key in the file; the flag is the same with dashes.
+    pub(super) key: &'static str,
+    /// Environment variable.
+    pub(super) env: &'static str,
+    /// Placeholder in the help.
+    pub(super) value: &'static str,
+    /// Whether it takes a list (flag repeated or commas; array in the file).
+    pub(super) list: bool,
+    /// Help text with the default.
+    pub(super) help: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    env: &'static str,
+    value: &'static str,
+    list: bool,
+    help: &'static str,
+) -> Setting {
+    Setting { key, env, value, list, help }
+}
+
+/// Every setting, in the order of the help.
+pub(super) const SETTINGS: [Setting; 11] = [
+    setting(
+        "http",
+        "FANFALL_HTTP",
+        "ADDR:PORT",
+        false,
+        "Address of the HTTP API and the page. Default: 127.0.0.1:8080",
+    ),
+    setting(
+        "media_bind",
+        "FANFALL_MEDIA_BIND",
+        "IP,...",
+        true,
+        "Local addresses of the media sockets, at most one IPv4 and one IPv6. \
+         Default: 0.0.0.0, and [::] where the host has IPv6",
+    ),
+    setting(
+        "media_port",
+        "FANFALL_MEDIA_PORT",
+        "PORT",
+        false,
+        "UDP port of all media (0: any free one). Default: 1473",
+    ),
+    setting(
+        "announce",
+        "FANFALL_ANNOUNCE",
+        "IP[:PORT],...",
+        true,
+        "Addresses clients are told to send media to, when they differ from the host's own (NAT, \
+         containers). Default: the host's addresses of the bound families without loopback and \
+         link-local ones, plus loopback when the API is bound to loopback",
+    ),
+    setting(
+        "cores",
+        "FANFALL_CORES",
+        "N",
+        false,
+        "Number of media threads, 1 to 64. Default: one per available CPU",
+    ),
+    setting(
+        "pin",
+        "FANFALL_PIN",
+        "on|off",
+        false,
+        "Pin each media thread to its own CPU. Default: on",
+    ),
+    setting(
+        "driver",
+        "FANFALL_DRIVER",
+        "auto|uring|mmsg",
+        false,
+        "How datagrams move: io_uring, recvmmsg/sendmmsg, or io_uring where the kernel allows it. \
+         Default: auto",
+    ),
+    setting(
+        "app_id",
+        "FANFALL_APP_ID",
+        "ID",
+        false,
+        "Id of the app, 1 to 64 letters, digits, '-' or '_'. The file may list several [[apps]] \
+         with id and secret. Default: generated at start",
+    ),
+    setting(
+        "app_secret",
+        "FANFALL_APP_SECRET",
+        "SECRET",
+        false,
+        "Secret of the app, 16 to 256 printable characters without spaces. Flags are visible to \
+         other users of the host: prefer the variable or the file. Default: generated at start",
+    ),
+    setting(
+        "log",
+        "FANFALL_LOG",
+        "FILTER",
+        false,
+        "What is logged to standard error: error, warn, info, debug, trace, or a list such as \
+         info,controlplane=debug. Default: info",
+    ),
+    setting(
+        "page",
+        "FANFALL_PAGE",
+        "on|off",
+        false,
+        "Let the page at / use the first app without its secret. Default: on when the API is bound \
+         to loopback, else off",
+    ),
+];

@@ -1,0 +1,205 @@
+//! The text of our answers and offers.
+//!
+//! Called by the answer and offer builders with a finished state. Lines end with CR LF; every value
+//! that came from a client went through the parser, which lets no line end through. Candidates
+//! stand in every section: a browser whose first section was stopped, and clients that do not
+//! bundle their candidates, look for them there.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use common::media::MediaKind;
+
+use super::codecs::Role;
+use super::description::{Direction, SectionKind};
+use super::lines::{Line, State};
+use super::negotiation::{LocalTransport, Negotiation};
+
+/// Type preference of host candidates (RFC 8445 section 5.1.2.2).
+const HOST_PREFERENCE: u32 = 126;
+
+impl Negotiation {
+    /// The current state as an answer.
+    pub(super) fn write_answer(&mut self) -> String {
+        let version = self.take_version();
+        Writer { transport: &self.transport, session_id: self.session_id, version, answer: true }
+            .description(&self.state)
+    }
+
+    /// A proposed state as an offer.
+    pub(super) fn write_offer(&mut self, state: &State) -> String {
+        let version = self.take_version();
+        Writer { transport: &self.transport, session_id: self.session_id, version, answer: false }
+            .description(state)
+    }
+
+    fn take_version(&mut self) -> u64 {
+        let version = self.version;
+        self.version = self.version.wrapping_add(1);
+        version
+    }
+}
+
+/// What all lines of one description share.
+struct Writer<'a> {
+    transport: &'a LocalTransport,
+    session_id: u64,
+    version: u64,
+    answer: bool,
+}
+
+/// Appends one line; writing to a `String` cannot fail.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {{
+        let _ = write!($out, $($arg)*);
+        $out.push_str("\r\n");
+    }};
+}
+
+impl Writer<'_> {
+    fn description(&self, state: &State) -> String {
+        let mut out = String::with_capacity(512 + state.lines.len() * 2_048);
+        line!(out, "v=0");
+        line!(out, "o=- {} {} IN IP4 0.0.0.0", self.session_id, self.version);
+        line!(out, "s=-");
+        line!(out, "t=0 0");
+        if !state.bundle.is_empty() {
+            line!(out, "a=group:BUNDLE {}", state.bundle.join(" "));
+        }
+        if state.mixed {
+            line!(out, "a=extmap-allow-mixed");
+        }
+        line!(out, "a=msid-semantic: WMS *");
+        line!(out, "a=ice-lite");
+        for section in &state.lines {
+            if section.stopped {
+                stopped(&mut out, section);
+            } else {
+                self.section(&mut out, section);
+            }
+        }
+        out
+    }
+
+    /// A live section.
+    fn section(&self, out: &mut String, line: &Line) {
+        let numbers: Vec<String> =
+            line.payloads.iter().map(|payload| payload.payload_type.to_string()).collect();
+        line!(out, "m={} 9 {} {}", kind_name(line.kind), line.protocol, numbers.join(" "));
+        line!(out, "c=IN IP4 0.0.0.0");
+        line!(out, "a=rtcp:9 IN IP4 0.0.0.0");
+        self.transport(out);
+        line!(out, "a=mid:{}", line.mid);
+        for (id, extension) in &line.extensions {
+            line!(out, "a=extmap:{id} {}", extension.uri());
+        }
+        let direction = line.direction();
+        line!(out, "a={}", direction.name());
+        if let Some(outbound) = line.outbound.as_ref().filter(|_| direction.sends()) {
+            line!(out, "a=msid:{} {}", outbound.msid.stream, outbound.msid.track);
+        }
+        line!(out, "a=rtcp-mux");
+        if line.rtcp_rsize {
+            line!(out, "a=rtcp-rsize");
+        }
+        payloads(out, line);
+        simulcast(out, line, direction);
+        ssrcs(out, line, direction);
+    }
+
+    /// ICE and DTLS attributes (RFC 8839, RFC 8842).
+    fn transport(&self, out: &mut String) {
+        line!(out, "a=ice-ufrag:{}", self.transport.ufrag);
+        line!(out, "a=ice-pwd:{}", self.transport.pwd);
+        let hex: Vec<String> =
+            self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
+        line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
+        line!(out, "a=setup:{}", if self.answer { "passive" } else { "actpass" });
+        for (index, address) in self.transport.candidates.iter().enumerate() {
+            candidate(out, index, *address);
+        }
+        line!(out, "a=end-of-candidates");
+    }
+}
+
+/// One host candidate; earlier ones get the higher priority.
+fn candidate(out: &mut String, index: usize, address: SocketAddr) {
+    let local = 65_535u32.saturating_sub(u32::try_from(index).unwrap_or(u32::MAX));
+    let priority = (HOST_PREFERENCE << 24) | (local << 8) | 255;
+    let (ip, port) = (address.ip(), address.port());
+    line!(out, "a=candidate:{} 1 udp {priority} {ip} {port} typ host generation 0", index + 1);
+}
+
+/// A rejected or stopped section: port 0, inactive, in no group.
+fn stopped(out: &mut String, line: &Line) {
+    let formats = if line.formats.is_empty() { "0".to_owned() } else { line.formats.join(" ") };
+    line!(out, "m={} 0 {} {formats}", kind_name(line.kind), line.protocol);
+    line!(out, "c=IN IP4 0.0.0.0");
+    if !line.mid.is_empty() {
+        line!(out, "a=mid:{}", line.mid);
+    }
+    line!(out, "a=inactive");
+    for payload in &line.payloads {
+        rtpmap(out, line.kind.media(), payload);
+    }
+}
+
+fn payloads(out: &mut String, line: &Line) {
+    for payload in &line.payloads {
+        rtpmap(out, line.kind.media(), payload);
+        for feedback in &payload.feedback {
+            line!(out, "a=rtcp-fb:{} {feedback}", payload.payload_type);
+        }
+        if !payload.format.parameters.is_empty() {
+            line!(out, "a=fmtp:{} {}", payload.payload_type, payload.format.parameters);
+        }
+    }
+}
+
+/// `a=rtpmap`; channels are an audio matter (RFC 8866 section 6.6).
+fn rtpmap(out: &mut String, kind: Option<MediaKind>, payload: &super::description::Payload) {
+    let format = &payload.format;
+    let (number, name, rate) = (payload.payload_type, &format.name, format.clock_rate);
+    let audio = kind == Some(MediaKind::Audio);
+    if audio && format.channels != 1 && format.role(MediaKind::Audio) != Role::Rtx {
+        line!(out, "a=rtpmap:{number} {name}/{rate}/{}", format.channels);
+    } else {
+        line!(out, "a=rtpmap:{number} {name}/{rate}");
+    }
+}
+
+/// The simulcast we receive (RFC 8853); never one we send.
+fn simulcast(out: &mut String, line: &Line, direction: Direction) {
+    if line.rids.is_empty() || !direction.receives() {
+        return;
+    }
+    for rid in &line.rids {
+        line!(out, "a=rid:{rid} recv");
+    }
+    line!(out, "a=simulcast:recv {}", line.rids.join(";"));
+}
+
+/// The streams we send (RFC 5576).
+fn ssrcs(out: &mut String, line: &Line, direction: Direction) {
+    let Some(outbound) = line.outbound.as_ref().filter(|_| direction.sends()) else { return };
+    let rtx = line.receiving().and_then(|receiving| receiving.rtx_ssrc);
+    let (ssrc, msid) = (outbound.ssrc, &outbound.msid);
+    if let Some(rtx) = rtx {
+        line!(out, "a=ssrc-group:FID {ssrc} {rtx}");
+    }
+    for ssrc in std::iter::once(ssrc).chain(rtx) {
+        line!(out, "a=ssrc:{ssrc} cname:{}", msid.stream);
+        line!(out, "a=ssrc:{ssrc} msid:{} {}", msid.stream, msid.track);
+    }
+}
+
+/// The media name of an `m=` line. A kind we do not know is only ever written back as stopped; its
+/// name is not kept, and the section's place is what counts.
+fn kind_name(kind: SectionKind) -> &'static str {
+    match kind {
+        SectionKind::Audio => "audio",
+        SectionKind::Video => "video",
+        SectionKind::Application => "application",
+        SectionKind::Other => "text",
+    }
+}

@@ -1,0 +1,136 @@
+//! PATH control: one command of the control plane changes the tables, completely or not at all.
+
+use std::time::Instant;
+
+use common::command::{Command, PeerFacts, PublishFacts, SubscribeFacts};
+use common::event::CloseReason;
+use common::id::{CoreId, TrackId};
+
+use crate::host::Host;
+use crate::kit::table::FeedName;
+use crate::publish::Track;
+use crate::subscribe::Subscription;
+use crate::tables::Tables;
+
+/// Applies `command`.
+pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
+    // Each of these answers None when it names something unknown: then nothing was changed.
+    let _applied: Option<()> = match command {
+        Command::SetPeer(facts) => set_peer(tables, &facts, now, host),
+        Command::ClosePeer { peer } => tables
+            .peers
+            .place(peer)
+            .map(|place| tables.close(place, CloseReason::Requested, now, host)),
+        Command::Publish(facts) => publish(tables, &facts, now, host),
+        Command::Unpublish { track } => {
+            tables.tracks.place(track).map(|place| tables.remove_track(place))
+        }
+        Command::Subscribe(facts) => subscribe(tables, &facts, now, host),
+        Command::Unsubscribe { subscription } => {
+            tables.subscriptions.place(subscription).map(|place| tables.remove_subscription(place))
+        }
+        Command::Reach { track, core, wanted } => reach(tables, track, core, wanted),
+    };
+    tables.gauge();
+}
+
+fn set_peer(
+    tables: &mut Tables,
+    facts: &PeerFacts,
+    now: Instant,
+    host: &mut impl Host,
+) -> Option<()> {
+    let place = tables.peers.place(facts.peer)?;
+    let peer = tables.peers.at_mut(place)?;
+    peer.establish.promise(facts.fingerprint);
+    peer.extensions = facts.extensions;
+    tables.drive(place, None, now, host);
+    Some(())
+}
+
+fn publish(
+    tables: &mut Tables,
+    facts: &PublishFacts,
+    now: Instant,
+    host: &mut impl Host,
+) -> Option<()> {
+    let peer = tables.peers.place(facts.peer)?;
+    if facts.encodings.is_empty() || facts.encodings.len() > common::limits::ENCODINGS_MAX {
+        return None;
+    }
+    if let Some(stale) = tables.tracks.holder(facts.track) {
+        let place = tables.tracks.place(stale)?;
+        let track = tables.tracks.at_mut(place)?;
+        if stale == facts.track && track.peer == peer && track.update(facts) {
+            return Some(());
+        }
+        tables.remove_track(place);
+    }
+    let epoch = tables.random.next_u16();
+    let place = tables.tracks.insert(facts.track, Track::new(facts, peer, epoch, now))?;
+    tables.peers.at_mut(peer)?.tracks.push(place);
+    let feed = tables.feed(facts.track, facts.kind, tables.core)?;
+    tables.feeds.at_mut(feed)?.published = true;
+    let waiting = tables.feeds.at(feed)?.subscriptions.iter().any(|subscription| {
+        tables.subscriptions.at(*subscription).is_some_and(|found| found.waits_for().is_some())
+    });
+    if waiting {
+        tables.want_key_frame(feed, 0, now, host);
+    }
+    Some(())
+}
+
+fn subscribe(
+    tables: &mut Tables,
+    facts: &SubscribeFacts,
+    now: Instant,
+    host: &mut impl Host,
+) -> Option<()> {
+    let peer = tables.peers.place(facts.peer)?;
+    if let Some(stale) = tables.subscriptions.holder(facts.subscription) {
+        let place = tables.subscriptions.place(stale)?;
+        let moved = tables.subscriptions.at(place)?.peer != peer;
+        if stale != facts.subscription || moved {
+            tables.remove_subscription(place);
+        }
+    }
+    let feed = tables.feed(facts.track, facts.kind, facts.track_core)?;
+    match tables.subscriptions.place(facts.subscription) {
+        Some(place) => {
+            let subscription = tables.subscriptions.at_mut(place)?;
+            let before = subscription.feed;
+            subscription.update(facts, feed, now);
+            if before != feed {
+                tables.feeds.at_mut(feed)?.subscriptions.push(place);
+                if let Some(left) = tables.feeds.at_mut(before) {
+                    left.leave(place);
+                }
+                tables.drop_idle_feed(before);
+            }
+        }
+        None => {
+            let random = tables.random.next_u64();
+            let subscription = Subscription::new(facts, peer, feed, random, now);
+            let place = tables.subscriptions.insert(facts.subscription, subscription)?;
+            tables.peers.at_mut(peer)?.subscriptions.push(place);
+            tables.feeds.at_mut(feed)?.subscriptions.push(place);
+        }
+    }
+    let connected = tables.peers.at(peer)?.sealing().is_some();
+    let place = tables.subscriptions.place(facts.subscription)?;
+    let waits_for = tables.subscriptions.at(place)?.waits_for();
+    if let (true, Some(encoding)) = (connected, waits_for) {
+        tables.want_key_frame(feed, encoding, now, host);
+    }
+    Some(())
+}
+
+fn reach(tables: &mut Tables, track: TrackId, core: CoreId, wanted: bool) -> Option<()> {
+    if core == tables.core {
+        return None;
+    }
+    let feed = tables.feeds.place(FeedName(track))?;
+    tables.feeds.at_mut(feed)?.reach(core, wanted);
+    tables.drop_idle_feed(feed);
+    Some(())
+}

@@ -1,0 +1,180 @@
+//! PATH feedback: RTCP of a peer. Reports of publishers go on to their subscribers; what
+//! subscribers ask for is answered from this core's history or goes up, merged, to the publisher.
+
+use std::time::Instant;
+
+use common::counters::Drop;
+use common::id::TrackId;
+use proto::rtcp::{RtcpPacket, packets};
+
+use crate::host::Host;
+use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
+use crate::route::ClockPair;
+use crate::subscribe::{Numbers, write_header};
+use crate::tables::{Outcome, Tables, send};
+use crate::transport::Binding;
+
+/// An SRTCP packet of `place`; decrypted in place.
+pub(crate) fn on_rtcp(
+    tables: &mut Tables,
+    place: PeerPlace,
+    bytes: &mut [u8],
+    now: Instant,
+    host: &mut impl Host,
+) -> Outcome {
+    match accept(tables, place, bytes) {
+        Err(reason) => Outcome::Dropped(reason),
+        Ok(len) => {
+            for packet in packets(&bytes[..len]).map_while(Result::ok) {
+                act(tables, place, &packet, now, host);
+            }
+            Outcome::Control
+        }
+    }
+}
+
+/// A sender report of a track of another core.
+pub(crate) fn on_sender_report_frame(
+    tables: &mut Tables,
+    track: TrackId,
+    encoding: u8,
+    clock: ClockPair,
+    host: &mut impl Host,
+) {
+    if let Some(feed) = tables.feeds.place(FeedName(track)) {
+        tables.relay_sender_report(feed, encoding, clock, host);
+    }
+}
+
+fn accept(tables: &mut Tables, place: PeerPlace, bytes: &mut [u8]) -> Result<usize, Drop> {
+    let sender = bytes.get(4..8).and_then(|ssrc| ssrc.try_into().ok()).map(u32::from_be_bytes);
+    let sender = sender.ok_or(Drop::RtcpRejected)?;
+    let peer = tables.peers.at_mut(place).ok_or(Drop::UnknownAddress)?;
+    let (open, streams) = peer.opening().ok_or(Drop::NoKeys)?;
+    let mut state = streams.rtcp(sender);
+    let len = open.rtcp(&mut state, bytes).map_err(|_| Drop::RtcpRejected)?;
+    if !streams.keep_rtcp(sender, state) {
+        return Err(Drop::SsrcLimit);
+    }
+    if packets(&bytes[..len]).any(|packet| packet.is_err()) {
+        return Err(Drop::RtcpRejected);
+    }
+    Ok(len)
+}
+
+fn act(
+    tables: &mut Tables,
+    place: PeerPlace,
+    packet: &RtcpPacket<'_>,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    match packet {
+        RtcpPacket::SenderReport { info, .. } => {
+            let clock = ClockPair { ntp: info.ntp, rtp: info.rtp };
+            on_sender_report(tables, place, info.ssrc, clock, now, host);
+        }
+        RtcpPacket::Nack { media, sequences, .. } => {
+            let Some(subscription) = subscription(tables, place, *media) else { return };
+            for sequence in *sequences {
+                tables.counters.nacked += 1;
+                resend(tables, place, subscription, sequence, host);
+            }
+        }
+        RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
+        RtcpPacket::Fir { entries, .. } => {
+            for (ssrc, _) in *entries {
+                on_picture_loss(tables, place, ssrc, now, host);
+            }
+        }
+        // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:
+        // that is what close_notify and consent are for. Other packets serve later estimates.
+        _ => {}
+    }
+}
+
+fn on_sender_report(
+    tables: &mut Tables,
+    place: PeerPlace,
+    ssrc: u32,
+    clock: ClockPair,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some(peer) = tables.peers.at_mut(place) else { return };
+    let stream = peer.streams.place(ssrc).and_then(|stream| peer.streams.at(stream));
+    let Some(Binding::Media(track, encoding)) = stream.map(|stream| stream.binding) else { return };
+    let Some(track) = tables.tracks.at_mut(track) else { return };
+    if let Some(state) = track.encodings.get_mut(usize::from(encoding)) {
+        state.reception.on_sender_report(clock.ntp, now);
+    }
+    let id = track.id;
+    on_sender_report_frame(tables, id, encoding, clock, host);
+}
+
+fn on_picture_loss(
+    tables: &mut Tables,
+    place: PeerPlace,
+    ssrc: u32,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some(subscription) = subscription(tables, place, ssrc) else { return };
+    let Some(subscription) = tables.subscriptions.at(subscription) else { return };
+    let encoding = subscription.waits_for().or(subscription.rewrite.encoding()).unwrap_or(0);
+    let feed = subscription.feed;
+    tables.want_key_frame(feed, encoding, now, host);
+}
+
+/// The subscription of this peer that is sent as `ssrc`.
+fn subscription(tables: &Tables, place: PeerPlace, ssrc: u32) -> Option<SubscriptionPlace> {
+    let peer = tables.peers.at(place)?;
+    peer.subscriptions
+        .iter()
+        .copied()
+        .find(|place| tables.subscriptions.at(*place).is_some_and(|found| found.ssrc == ssrc))
+}
+
+/// Answers one lost number from the history: as RTX (RFC 4588) where negotiated, else by sending
+/// the same packet again under its own index.
+fn resend(
+    tables: &mut Tables,
+    peer: PeerPlace,
+    subscription: SubscriptionPlace,
+    sequence: u16,
+    host: &mut impl Host,
+) -> Option<()> {
+    let subscription = tables.subscriptions.at_mut(subscription)?;
+    let peer = tables.peers.at(peer)?;
+    let (seal, to) = peer.sealing()?;
+    let (index, source) = subscription.rewrite.sent_as(sequence)?;
+    let encoding = usize::from(subscription.rewrite.encoding()?);
+    let kept = tables.feeds.at(subscription.feed)?.encodings.get(encoding)?;
+    let (packet, plain) = tables.history.find(&kept.index, source)?;
+    if !subscription.rewrite.shows(packet) || !subscription.budget.spend() {
+        return None;
+    }
+    let mapping = *subscription.mapping(packet.payload_type)?;
+    let timestamp = subscription.rewrite.timestamp(packet.timestamp);
+    let names = (&peer.extensions, subscription.mid);
+    let slot = host.reserve()?;
+    let len = if let (Some(payload_type), Some(ssrc)) = (mapping.rtx, subscription.rtx_ssrc) {
+        let index = subscription.rtx_index;
+        subscription.rtx_index += 1;
+        let numbers = Numbers { ssrc, payload_type, index, timestamp };
+        let start = write_header(slot, numbers, (packet, plain), names, false);
+        let payload = packet.payload(plain);
+        let end = start + 2 + payload.len();
+        slot.get_mut(start..start + 2)?.copy_from_slice(&sequence.to_be_bytes());
+        slot.get_mut(start + 2..end)?.copy_from_slice(payload);
+        seal.rtp_in_place(index, slot, start, end)?
+    } else {
+        let payload_type = mapping.to;
+        let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
+        let start = write_header(slot, numbers, (packet, plain), names, false);
+        seal.rtp(index, slot, start, packet.payload(plain))?
+    };
+    send(&mut tables.counters, host, to, len);
+    tables.counters.resent += 1;
+    Some(())
+}

@@ -1,0 +1,352 @@
+//! PATH forward: one RTP packet from its publisher, or one frame from another core, to the send
+//! slots of its subscribers.
+
+use std::time::Instant;
+
+use common::counters::{Counters, Drop};
+use common::event::Event;
+use common::id::TrackId;
+use common::media::{Extension, ExtensionMap, Label};
+use proto::payload::is_key_frame_start;
+use proto::rtcp::TwccRecorder;
+use proto::rtp::{Header, elements, extend, padding_len};
+use proto::srtp::{InboundStream, OpenError};
+
+use crate::history::{History, Index};
+use crate::host::{FrameHeader, Host};
+use crate::kit::packet::{Element, Packet};
+use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
+use crate::subscribe::{Numbers, Pick, Subscription, write_header};
+use crate::tables::{Outcome, Tables, send};
+use crate::transport::{Binding, Peer};
+
+/// What a header said beside what [`Packet`] keeps: facts of the hop.
+#[derive(Default)]
+struct Hop {
+    mid: Option<Label>,
+    rid: Option<Label>,
+    repaired_rid: Option<Label>,
+    transport_sequence: Option<u16>,
+}
+
+/// An SRTP packet of `place`; decrypted in place.
+pub(crate) fn on_rtp(
+    tables: &mut Tables,
+    place: PeerPlace,
+    bytes: &mut [u8],
+    now: Instant,
+    host: &mut impl Host,
+) -> Outcome {
+    match accept(tables, place, bytes, now) {
+        Err(reason) => Outcome::Dropped(reason),
+        Ok(None) => Outcome::Media,
+        Ok(Some((track, packet, len))) => {
+            arrive(tables, track, packet, &bytes[..len], now, host);
+            Outcome::Media
+        }
+    }
+}
+
+/// A packet of a track of another core for this core's subscribers.
+pub(crate) fn on_frame(
+    tables: &mut Tables,
+    track: TrackId,
+    packet: &Packet,
+    bytes: &[u8],
+    now: Instant,
+    host: &mut impl Host,
+) {
+    tables.counters.frames_in += 1;
+    if let Some(feed) = tables.feeds.place(FeedName(track)) {
+        fan_out(tables, feed, packet, bytes, now, host);
+    }
+}
+
+/// Authenticates and decrypts; finds the track. None: authentic, but nothing to forward (a
+/// repair of what is not missing). The length is that of the plaintext packet.
+fn accept(
+    tables: &mut Tables,
+    place: PeerPlace,
+    bytes: &mut [u8],
+    now: Instant,
+) -> Result<Option<(TrackPlace, Packet, usize)>, Drop> {
+    let header = Header::parse(bytes).ok_or(Drop::RtpMalformed)?;
+    let peer = tables.peers.at_mut(place).ok_or(Drop::UnknownAddress)?;
+    let (open, streams) = peer.opening().ok_or(Drop::NoKeys)?;
+    let mut fresh = InboundStream::default();
+    let known = streams.place(header.ssrc);
+    let replay = match known.and_then(|known| streams.at(known)) {
+        Some(stream) => &mut stream.replay,
+        None => &mut fresh,
+    };
+    let opened = open.rtp(replay, bytes, header.payload_offset).map_err(|error| match error {
+        OpenError::Malformed => Drop::RtpMalformed,
+        OpenError::Unauthentic => Drop::SrtpUnauthentic,
+        OpenError::Replayed => Drop::SrtpReplayed,
+    })?;
+    let stream = match known {
+        Some(known) => known,
+        None => streams.add(header.ssrc, fresh).ok_or(Drop::SsrcLimit)?,
+    };
+    let plain = &bytes[..opened.len];
+    let (mut packet, hop) = describe(plain, &header, &peer.extensions)?;
+    packet.sequence = opened.index;
+    if let Some(sequence) = hop.transport_sequence {
+        peer.arrivals.get_or_insert_with(|| Box::new(TwccRecorder::new())).record(sequence, now);
+    }
+    let binding = binding(tables, place, stream, &header, &hop).ok_or(Drop::UnknownTrack)?;
+    let packet = match binding {
+        Binding::Unbound => return Err(Drop::UnknownTrack),
+        Binding::Media(track, encoding) => {
+            packet.encoding = encoding;
+            let known = tables.tracks.at(track).and_then(|t| t.payload(packet.payload_type));
+            known.ok_or(Drop::UnknownPayloadType)?;
+            Some((track, packet))
+        }
+        Binding::Retransmission(track, encoding) => {
+            packet.encoding = encoding;
+            repaired(tables, track, packet, plain).map(|packet| (track, packet))
+        }
+    };
+    Ok(packet.map(|(track, packet)| (track, packet, opened.len)))
+}
+
+/// Reads a plaintext packet. The sequence number, encoding and epoch are filled in later.
+fn describe(
+    plain: &[u8],
+    header: &Header,
+    extensions: &ExtensionMap,
+) -> Result<(Packet, Hop), Drop> {
+    let padding = padding_len(plain, header).ok_or(Drop::RtpMalformed)?;
+    let payload_len = plain.len() - header.payload_offset - usize::from(padding);
+    let mut packet = Packet {
+        payload_type: header.payload_type,
+        marker: header.marker,
+        timestamp: header.timestamp,
+        payload_offset: header.payload_offset as u16,
+        payload_len: payload_len as u16,
+        padding_len: padding,
+        ..Packet::blank()
+    };
+    let mut hop = Hop::default();
+    for (id, offset, len) in elements(plain, header) {
+        let Some(extension) = extensions.extension(id) else { continue };
+        let data = &plain[offset..offset + len];
+        match extension {
+            Extension::Mid => hop.mid = Label::new(data),
+            Extension::Rid => hop.rid = Label::new(data),
+            Extension::RepairedRid => hop.repaired_rid = Label::new(data),
+            Extension::TransportCc => {
+                hop.transport_sequence = data.try_into().ok().map(u16::from_be_bytes);
+            }
+            _ => packet.remember(Element { extension, offset: offset as u16, len: len as u8 }),
+        }
+    }
+    Ok((packet, hop))
+}
+
+/// What the SSRC at `stream` carries; learnt from signalled SSRCs, MID and RID, or the payload
+/// type when only one track has it.
+fn binding(
+    tables: &mut Tables,
+    place: PeerPlace,
+    stream: usize,
+    header: &Header,
+    hop: &Hop,
+) -> Option<Binding> {
+    let peer = tables.peers.at_mut(place)?;
+    let bound = peer.streams.at(stream)?.binding;
+    if bound != Binding::Unbound {
+        return Some(bound);
+    }
+    let found = peer.tracks.iter().find_map(|place| {
+        let track = tables.tracks.at(*place)?;
+        let media = |encoding| Binding::Media(*place, encoding);
+        let repair = |encoding| Binding::Retransmission(*place, encoding);
+        if let Some((encoding, is_repair)) = track.signalled(header.ssrc) {
+            return Some(if is_repair { repair(encoding) } else { media(encoding) });
+        }
+        if hop.mid? != track.mid {
+            return None;
+        }
+        if let Some(rid) = hop.repaired_rid {
+            return track.with_rid(rid).map(repair);
+        }
+        if let Some(rid) = hop.rid {
+            return track.with_rid(rid).map(media);
+        }
+        let single = track.encodings.len() == 1;
+        match track.retransmitted(header.payload_type) {
+            Some(_) => single.then(|| repair(0)),
+            None => single.then(|| media(0)),
+        }
+    });
+    let found = found.or_else(|| by_payload_type(tables, place, header.payload_type))?;
+    if let Binding::Media(track, encoding) = found {
+        tables.tracks.at_mut(track)?.bind(encoding, header.ssrc);
+    }
+    tables.peers.at_mut(place)?.streams.at(stream)?.binding = found;
+    Some(found)
+}
+
+/// For publishers without MID and signalled SSRCs: the only track with that payload type, if it has
+/// no SSRC yet.
+fn by_payload_type(tables: &Tables, place: PeerPlace, payload_type: u8) -> Option<Binding> {
+    let mut matching = tables.peers.at(place)?.tracks.iter().filter(|place| {
+        tables.tracks.at(**place).is_some_and(|track| track.payload(payload_type).is_some())
+    });
+    let (only, None) = (matching.next()?, matching.next()) else { return None };
+    let track = tables.tracks.at(*only)?;
+    let bare = track.encodings.len() == 1
+        && track.encodings.iter().all(|state| state.facts.ssrc.is_none() && state.ssrc.is_none());
+    bare.then_some(Binding::Media(*only, 0))
+}
+
+/// Turns a retransmission (RFC 4588 section 4) into the packet it repeats; None when that is not
+/// missing, or for the padding that probes send on this SSRC.
+fn repaired(
+    tables: &Tables,
+    track: TrackPlace,
+    mut packet: Packet,
+    plain: &[u8],
+) -> Option<Packet> {
+    let original = packet.payload(plain).get(..2)?;
+    let original = u16::from_be_bytes(original.try_into().ok()?);
+    let track = tables.tracks.at(track)?;
+    let state = track.encodings.get(usize::from(packet.encoding))?;
+    packet.payload_type = track.retransmitted(packet.payload_type)?.payload_type;
+    packet.sequence = extend(state.reception.newest()?, original);
+    packet.payload_offset += 2;
+    packet.payload_len -= 2;
+    let feed = tables.feeds.at(tables.feeds.place(FeedName(track.id))?)?;
+    let kept = feed.encodings.get(usize::from(packet.encoding))?;
+    let known = kept.epoch == state.epoch && tables.history.contains(&kept.index, packet.sequence);
+    (!known).then_some(packet)
+}
+
+/// A packet of a known track: statistics, gaps, key frames; then to everyone.
+fn arrive(
+    tables: &mut Tables,
+    place: TrackPlace,
+    mut packet: Packet,
+    plain: &[u8],
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some(track) = tables.tracks.at_mut(place) else { return };
+    let Some(payload) = track.payload(packet.payload_type).copied() else {
+        return;
+    };
+    track.newest_at = now;
+    let first = !std::mem::replace(&mut track.active, true);
+    let id = track.id;
+    let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
+    packet.epoch = state.epoch;
+    packet.codec = payload.codec;
+    packet.key_frame =
+        packet.payload_len > 0 && is_key_frame_start(payload.codec, packet.payload(plain));
+    if packet.key_frame {
+        state.key_frames.arrived();
+    }
+    let repairable = match state.reception.newest() {
+        Some(newest) if packet.sequence > newest => {
+            state.gaps.on_jump(newest, packet.sequence, now)
+        }
+        Some(_) => {
+            state.gaps.on_late(packet.sequence);
+            true
+        }
+        None => true,
+    };
+    state.newest_at = now;
+    state.reception.on_packet(packet.sequence, packet.timestamp, payload.clock_rate, now);
+    if first {
+        host.event(Event::TrackStarted { track: id });
+    }
+    let Some(feed) = tables.feeds.place(FeedName(id)) else { return };
+    if !repairable && payload.pli {
+        tables.want_key_frame(feed, packet.encoding, now, host);
+    }
+    fan_out(tables, feed, &packet, plain, now, host);
+}
+
+/// Keeps the packet in the history and sends it to every target of its feed.
+fn fan_out(
+    tables: &mut Tables,
+    feed: FeedPlace,
+    packet: &Packet,
+    plain: &[u8],
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Tables { feeds, subscriptions, peers, history, counters, .. } = tables;
+    let Some(feed) = feeds.at_mut(feed) else { return };
+    keep(history, feed, packet, plain, now);
+    for core in feed.cores() {
+        if host.hand(core, FrameHeader::Media { track: feed.track, packet: *packet }, plain) {
+            counters.frames_out += 1;
+        } else {
+            counters.drop(Drop::LaneFull);
+        }
+    }
+    for place in &feed.subscriptions {
+        let Some(subscription) = subscriptions.at_mut(*place) else { continue };
+        let Some(peer) = peers.at(subscription.peer) else { continue };
+        forward(counters, subscription, peer, (packet, plain), now, host);
+    }
+}
+
+fn keep(
+    history: &mut History,
+    feed: &mut crate::route::Feed<Index>,
+    packet: &Packet,
+    plain: &[u8],
+    now: Instant,
+) {
+    let video = feed.kind == common::media::MediaKind::Video;
+    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video)) {
+        if fresh {
+            encoding.index.clear();
+        }
+        encoding.newest_at = Some(now);
+        history.keep(&mut encoding.index, packet, plain);
+    }
+}
+
+/// One packet into one subscriber's send slot.
+fn forward(
+    counters: &mut Counters,
+    subscription: &mut Subscription,
+    peer: &Peer,
+    (packet, plain): (&Packet, &[u8]),
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some((seal, to)) = peer.sealing() else { return };
+    let Pick::Forward { index, timestamp, payload_type } = subscription.pick(packet, now) else {
+        return;
+    };
+    let Some(slot) = host.reserve() else { return counters.drop(Drop::NoSendSlot) };
+    let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
+    let padding_only = packet.payload_len == 0 && packet.padding_len > 0;
+    let names = (&peer.extensions, subscription.mid);
+    let header_len = write_header(slot, numbers, (packet, plain), names, padding_only);
+    let sealed = if padding_only {
+        // RFC 3550 section 5.1: the last byte counts the padding, itself included.
+        let end = header_len + usize::from(packet.padding_len);
+        let fits = slot.get_mut(header_len..end).is_some_and(|padding| {
+            padding.fill(0);
+            padding.last_mut().is_some_and(|last| {
+                *last = packet.padding_len;
+                true
+            })
+        });
+        if fits { seal.rtp_in_place(index, slot, header_len, end) } else { None }
+    } else {
+        seal.rtp(index, slot, header_len, packet.payload(plain))
+    };
+    let Some(len) = sealed else { return counters.drop(Drop::TooLong) };
+    send(counters, host, to, len);
+    counters.media_out += 1;
+    subscription.on_sent(usize::from(packet.payload_len));
+}

@@ -1,0 +1,144 @@
+//! Stage 6: where a track's packets go. One feed per track that this core publishes or has
+//! subscribers of; a target is a local subscription or another core.
+
+use std::time::Instant;
+
+use common::id::{CoreId, TrackId};
+use common::limits::CORES_MAX;
+use common::media::MediaKind;
+
+use crate::kit::packet::Packet;
+use crate::kit::table::SubscriptionPlace;
+
+/// The latest sender report of an encoding (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ClockPair {
+    /// NTP timestamp, 32.32 fixed point, of the publisher's clock.
+    pub ntp: u64,
+    /// RTP timestamp of the same instant.
+    pub rtp: u32,
+}
+
+/// One encoding as its subscribers on this core see it. `I` indexes the history.
+pub(crate) struct FeedEncoding<I> {
+    /// Its packets in the history.
+    pub index: I,
+    /// Epoch of those packets.
+    pub epoch: u16,
+    /// Latest sender report.
+    pub clock: Option<ClockPair>,
+    /// Arrival of its newest packet.
+    pub newest_at: Option<Instant>,
+}
+
+/// A track's packets on one core. `I` indexes the history.
+pub(crate) struct Feed<I> {
+    /// The track.
+    pub track: TrackId,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// Core of the publisher.
+    pub home: CoreId,
+    /// Whether this core publishes it (then it stays without subscriptions).
+    pub published: bool,
+    /// Subscriptions of this core.
+    pub subscriptions: Vec<SubscriptionPlace>,
+    /// Encodings seen.
+    pub encodings: Vec<FeedEncoding<I>>,
+    /// Other cores that want the packets, a bit each.
+    cores: u64,
+}
+
+const _: () = assert!(CORES_MAX <= 64);
+
+impl<I> Feed<I> {
+    /// A feed without targets.
+    pub(crate) fn new(track: TrackId, kind: MediaKind, home: CoreId) -> Self {
+        Self {
+            track,
+            kind,
+            home,
+            published: false,
+            subscriptions: Vec::new(),
+            encodings: Vec::new(),
+            cores: 0,
+        }
+    }
+
+    /// Whether nobody needs this feed any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.published && self.subscriptions.is_empty() && self.cores == 0
+    }
+
+    /// The other cores that want the packets.
+    pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + use<I> {
+        let mut left = self.cores;
+        std::iter::from_fn(move || {
+            let next = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (next < 64).then_some(CoreId(next as u8))
+        })
+    }
+
+    /// Adds or removes a core.
+    pub(crate) fn reach(&mut self, core: CoreId, wanted: bool) {
+        let Some(bit) = 1u64.checked_shl(u32::from(core.0)) else { return };
+        if wanted {
+            self.cores |= bit;
+        } else {
+            self.cores &= !bit;
+        }
+    }
+
+    /// Removes a subscription.
+    pub(crate) fn leave(&mut self, subscription: SubscriptionPlace) {
+        self.subscriptions.retain(|kept| *kept != subscription);
+    }
+
+    /// The encoding of `packet`, made by `new_index` when it is the first one. Returns whether the
+    /// packet starts a new epoch of it.
+    pub(crate) fn encoding(
+        &mut self,
+        packet: &Packet,
+        new_index: impl Fn() -> I,
+    ) -> Option<(&mut FeedEncoding<I>, bool)> {
+        let number = usize::from(packet.encoding);
+        if number >= common::limits::ENCODINGS_MAX {
+            return None;
+        }
+        while self.encodings.len() <= number {
+            let epoch = packet.epoch;
+            self.encodings.push(FeedEncoding {
+                index: new_index(),
+                epoch,
+                clock: None,
+                newest_at: None,
+            });
+        }
+        let encoding = self.encodings.get_mut(number)?;
+        let fresh = encoding.epoch != packet.epoch;
+        if fresh {
+            encoding.epoch = packet.epoch;
+            encoding.clock = None;
+        }
+        Some((encoding, fresh))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_come_and_go() {
+        let mut feed: Feed<()> = Feed::new(TrackId::new(1, 1), MediaKind::Video, CoreId(0));
+        for core in [3, 63, 0, 3] {
+            feed.reach(CoreId(core), true);
+        }
+        assert!(feed.cores().eq([CoreId(0), CoreId(3), CoreId(63)]));
+        feed.reach(CoreId(3), false);
+        feed.reach(CoreId(200), true);
+        assert!(feed.cores().eq([CoreId(0), CoreId(63)]));
+        assert!(!feed.is_idle());
+    }
+}

@@ -1,0 +1,9 @@
+//! Stage 7: one subscriber's copy of a track: which packets it gets and under which numbers.
+
+mod header;
+mod resend;
+mod rewrite;
+mod subscription;
+
+pub(crate) use header::{Numbers, write as write_header};
+pub(crate) use subscription::{Pick, Subscription};

@@ -1,0 +1,119 @@
+//! Every table of one core, and the few operations that touch several of them. Paths branch and
+//! call stages; what two paths need in common is here.
+
+mod asks;
+mod peers;
+mod reports;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use common::counters::{Counters, Drop};
+use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use common::media::MediaKind;
+use proto::dtls::Certificate;
+use proto::ice::NodeSecret;
+
+use crate::demux::Flows;
+use crate::history::{History, Index};
+use crate::host::Host;
+use crate::kit::random::Random;
+use crate::kit::table::{FeedName, FeedPlace, Table};
+use crate::publish::Track;
+use crate::route::Feed;
+use crate::subscribe::Subscription;
+use crate::transport::Peer;
+
+/// What became of a datagram; counted in one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Authentic RTP of a published track.
+    Media,
+    /// STUN, DTLS or RTCP that was consumed.
+    Control,
+    /// Given to the home core of its peer.
+    HandedOver,
+    /// Dropped.
+    Dropped(Drop),
+}
+
+/// The tables of one core.
+pub(crate) struct Tables {
+    /// Number of this core.
+    pub core: CoreId,
+    /// Key of the node's ICE user names and passwords.
+    pub secret: NodeSecret,
+    /// The node's certificate.
+    pub certificate: Arc<Certificate>,
+    /// Source of numbers that need not be secret.
+    pub random: Random,
+    /// Counters.
+    pub counters: Counters,
+    /// Stage 1.
+    pub flows: Flows,
+    /// Stage 2.
+    pub peers: Table<PeerId, Peer>,
+    /// Stage 3.
+    pub tracks: Table<TrackId, Track>,
+    /// Stage 5.
+    pub history: History,
+    /// Stage 6.
+    pub feeds: Table<FeedName, Feed<Index>>,
+    /// Stage 7.
+    pub subscriptions: Table<SubscriptionId, Subscription>,
+    /// The peer whose input is being processed: it ends if that panics.
+    pub serving: Option<PeerId>,
+}
+
+impl Tables {
+    /// The feed of `track`, made when it is missing. `home` is the publisher's core.
+    pub(crate) fn feed(
+        &mut self,
+        track: TrackId,
+        kind: MediaKind,
+        home: CoreId,
+    ) -> Option<FeedPlace> {
+        let name = FeedName(track);
+        if let Some(stale) = self.feeds.holder(name).filter(|holder| *holder != name) {
+            self.forget_feed(stale);
+        }
+        match self.feeds.place(name) {
+            Some(place) => {
+                self.feeds.at_mut(place)?.home = home;
+                Some(place)
+            }
+            None => self.feeds.insert(name, Feed::new(track, kind, home)),
+        }
+    }
+
+    /// Removes the feed at `place` when nobody needs it any more.
+    pub(crate) fn drop_idle_feed(&mut self, place: FeedPlace) {
+        if self.feeds.at(place).is_some_and(Feed::is_idle) {
+            self.feeds.remove(place);
+        }
+    }
+
+    /// Removes a feed whose track ended long ago together with the subscriptions left on it.
+    fn forget_feed(&mut self, name: FeedName) {
+        let Some(place) = self.feeds.place(name) else { return };
+        let left = self.feeds.at(place).map(|feed| feed.subscriptions.clone()).unwrap_or_default();
+        for subscription in left {
+            self.remove_subscription(subscription);
+        }
+        self.feeds.remove(place);
+    }
+
+    /// Brings the gauges up to date.
+    pub(crate) fn gauge(&mut self) {
+        self.counters.peers = self.peers.len() as u64;
+        self.counters.tracks = self.tracks.len() as u64;
+        self.counters.subscriptions = self.subscriptions.len() as u64;
+    }
+}
+
+/// Sends the slot lent last and counts it.
+pub(crate) fn send(counters: &mut Counters, host: &mut impl Host, to: SocketAddr, len: usize) {
+    counters.datagrams_out += 1;
+    counters.bytes_out += len as u64;
+    host.commit(to, len);
+}

@@ -1,0 +1,150 @@
+//! PATH time: everything that happens because time passed. One tick serves a fifth of the peers
+//! and feeds, so that each is served every 50 ms and periodic work never comes in one burst.
+
+use std::time::{Duration, Instant};
+
+use common::event::{CloseReason, Event};
+use common::limits::TRACK_SILENCE;
+
+use crate::host::Host;
+use crate::kit::table::{FeedPlace, PeerPlace, TrackPlace};
+use crate::tables::Tables;
+
+/// Distance of two ticks.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Ticks in which every peer is served once.
+const PHASES: u32 = 5;
+/// Rounds between two receiver reports to a peer: about one second (RFC 3550 section 6.2 allows
+/// less than its 5 s for small groups).
+const REPORT_ROUNDS: u32 = 20;
+/// Rounds between two looks at which encodings of a feed are alive.
+const LAYER_ROUNDS: u32 = 5;
+/// An encoding without packets for this long is not alive.
+const ENCODING_SILENCE: Duration = Duration::from_secs(1);
+
+/// When what is due.
+pub(crate) struct Ticker {
+    next: Instant,
+    count: u32,
+    /// Reference time of transport-wide feedback.
+    start: Instant,
+}
+
+impl Ticker {
+    /// Ticks from `now` on.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { next: now + TICK, count: 0, start: now }
+    }
+
+    /// When the next tick is due; far away while the core has nothing to look after.
+    pub(crate) fn next(&self, tables: &Tables) -> Instant {
+        if tables.peers.is_empty() && tables.feeds.is_empty() {
+            return self.next + Duration::from_secs(1);
+        }
+        self.next
+    }
+
+    /// Serves one phase if its time has come.
+    pub(crate) fn run(&mut self, tables: &mut Tables, now: Instant, host: &mut impl Host) {
+        if now < self.next {
+            return;
+        }
+        // Ticks that were missed are not made up for.
+        self.next = now + TICK;
+        let (phase, round) = (self.count % PHASES, self.count / PHASES);
+        self.count = self.count.wrapping_add(1);
+        if phase == 0 && round.is_multiple_of(REPORT_ROUNDS) {
+            tables.flows.sweep(now);
+        }
+        let mut from = 0;
+        while let Some(place) = tables.peers.next_place(from) {
+            from = place.number() + 1;
+            if place.number() % PHASES == phase {
+                tables.serving = tables.peers.at(place).map(|peer| peer.id);
+                serve_peer(tables, place, round, self.start, now, host);
+            }
+        }
+        tables.serving = None;
+        let mut from = 0;
+        while let Some(place) = tables.feeds.next_place(from) {
+            from = place.number() + 1;
+            if place.number() % PHASES == phase {
+                serve_feed(tables, place, round, now, host);
+            }
+        }
+        tables.gauge();
+    }
+}
+
+fn serve_peer(
+    tables: &mut Tables,
+    place: PeerPlace,
+    round: u32,
+    start: Instant,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some(peer) = tables.peers.at_mut(place) else { return };
+    peer.ice.on_deadline(now);
+    if peer.ice.expired(now) {
+        return tables.close(place, CloseReason::ConsentExpired, now, host);
+    }
+    if let Err(reason) = peer.establish.on_deadline(now) {
+        return tables.close(place, reason, now, host);
+    }
+    if !peer.establish.is_connected() {
+        return tables.drive(place, None, now, host);
+    }
+    tables.report_arrivals(place, start, host);
+    if (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS) {
+        tables.report_reception(place, now, host);
+    }
+    let mut next = 0;
+    while let Some(track) = tables.peers.at(place).and_then(|peer| peer.tracks.get(next).copied()) {
+        next += 1;
+        tables.ask_publisher(track, now, host);
+        watch_silence(tables, track, now, host);
+    }
+}
+
+fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mut impl Host) {
+    let Some(track) = tables.tracks.at_mut(place) else { return };
+    if now.saturating_duration_since(track.newest_at) >= TRACK_SILENCE {
+        track.newest_at = now;
+        track.active = false;
+        host.event(Event::TrackSilent { track: track.id });
+    }
+}
+
+/// Chooses encodings for subscriptions without a pinned one, and asks again for key frames that
+/// subscriptions still wait for.
+fn serve_feed(
+    tables: &mut Tables,
+    place: FeedPlace,
+    round: u32,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    if !(round + place.number() / PHASES).is_multiple_of(LAYER_ROUNDS) {
+        return;
+    }
+    let Some(feed) = tables.feeds.at(place) else { return };
+    let alive = feed.encodings.iter().zip(0u8..).find_map(|(encoding, number)| {
+        let age = now.saturating_duration_since(encoding.newest_at?);
+        (age < ENCODING_SILENCE).then_some(number)
+    });
+    let mut next = 0;
+    while let Some(subscription) =
+        tables.feeds.at(place).and_then(|feed| feed.subscriptions.get(next).copied())
+    {
+        next += 1;
+        let Some(subscription) = tables.subscriptions.at_mut(subscription) else { continue };
+        if let (None, Some(alive)) = (subscription.pinned(), alive) {
+            subscription.want(alive, now);
+        }
+        let connected = tables.peers.at(subscription.peer).is_some_and(|p| p.sealing().is_some());
+        if let (true, Some(encoding)) = (connected, subscription.waits_for()) {
+            tables.want_key_frame(place, encoding, now, host);
+        }
+    }
+}

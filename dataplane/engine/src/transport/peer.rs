@@ -1,0 +1,109 @@
+//! One peer: its paths, its handshake, its keys, its inbound SSRCs. Of its tracks and
+//! subscriptions it keeps the places only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::id::PeerId;
+use common::media::ExtensionMap;
+use proto::dtls::Certificate;
+use proto::ice::IceLite;
+use proto::rtcp::TwccRecorder;
+use proto::srtp::{Keying, Open, Seal};
+
+use super::establish::Establish;
+use super::streams::Streams;
+use crate::kit::table::{SubscriptionPlace, TrackPlace};
+
+/// What a peer is made from.
+pub(crate) struct PeerConfig<'a> {
+    /// Its name.
+    pub id: PeerId,
+    /// The node's certificate.
+    pub certificate: &'a Arc<Certificate>,
+    /// SSRC under which this node sends RTCP of its own to the peer.
+    pub rtcp_ssrc: u32,
+}
+
+/// One peer of this core.
+pub(crate) struct Peer {
+    /// Its name.
+    pub id: PeerId,
+    /// Paths, nomination and consent.
+    pub ice: IceLite,
+    /// DTLS.
+    pub establish: Establish,
+    /// Ids of header extensions on this transport.
+    pub extensions: ExtensionMap,
+    /// Inbound SSRCs.
+    pub streams: Streams,
+    /// Published tracks.
+    pub tracks: Vec<TrackPlace>,
+    /// Subscriptions.
+    pub subscriptions: Vec<SubscriptionPlace>,
+    /// SSRC under which this node sends RTCP of its own to the peer.
+    pub rtcp_ssrc: u32,
+    /// Arrivals by transport-wide sequence number; exists once the first such number was seen.
+    pub arrivals: Option<Box<TwccRecorder>>,
+    keys: Option<Box<Keys>>,
+}
+
+struct Keys {
+    open: Open,
+    seal: Seal,
+    /// Index of the next SRTCP packet (31 bits; RFC 3711 section 3.4).
+    rtcp_index: u32,
+}
+
+impl Peer {
+    /// A peer whose first authenticated check arrived at `now`.
+    pub(crate) fn new(config: &PeerConfig<'_>, now: Instant) -> Self {
+        Self {
+            id: config.id,
+            ice: IceLite::new(now),
+            establish: Establish::new(config.certificate, now),
+            extensions: ExtensionMap::default(),
+            streams: Streams::new(),
+            tracks: Vec::new(),
+            subscriptions: Vec::new(),
+            rtcp_ssrc: config.rtcp_ssrc,
+            arrivals: None,
+            keys: None,
+        }
+    }
+
+    /// Installs the keys of a finished handshake. We are the DTLS server: the client's write keys
+    /// open what arrives.
+    pub(crate) fn install(&mut self, keying: &Keying) {
+        self.keys = Some(Box::new(Keys {
+            open: Open::new(keying, true),
+            seal: Seal::new(keying, false),
+            rtcp_index: 0,
+        }));
+    }
+
+    /// Key for what arrives, with the table it is used with; None before the handshake ended.
+    pub(crate) fn opening(&mut self) -> Option<(&Open, &mut Streams)> {
+        Some((&self.keys.as_ref()?.open, &mut self.streams))
+    }
+
+    /// Key for what leaves and the address it leaves to; None while there is either no key or no
+    /// address that proved itself.
+    pub(crate) fn sealing(&self) -> Option<(&Seal, SocketAddr)> {
+        Some((&self.keys.as_ref()?.seal, self.ice.selected()?))
+    }
+
+    /// Seals the compound RTCP packet in `slot[..len]` under the next index. Returns the length
+    /// and the address, or None as [`Peer::sealing`] does, or when all indexes are used up.
+    pub(crate) fn seal_rtcp(&mut self, slot: &mut [u8], len: usize) -> Option<(usize, SocketAddr)> {
+        let to = self.ice.selected()?;
+        let keys = self.keys.as_mut()?;
+        if keys.rtcp_index >= 1 << 31 {
+            return None;
+        }
+        let sealed = keys.seal.rtcp(keys.rtcp_index, slot, len)?;
+        keys.rtcp_index += 1;
+        Some((sealed, to))
+    }
+}

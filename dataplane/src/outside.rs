@@ -1,0 +1,48 @@
+//! What an engine reaches the world with: the implementation of [`engine::Host`] for one core,
+//! borrowed together for the length of one call into the engine.
+
+use std::net::SocketAddr;
+
+use common::event::Event;
+use common::id::{CoreId, PeerId};
+use engine::{Claim, FrameHeader, Host};
+use io::SendQueue;
+
+use crate::mailbox::{EventLane, Outbound};
+use crate::steer::ClaimTable;
+
+/// One core's way out.
+pub(crate) struct Outside<'a> {
+    /// Number of this core.
+    pub(crate) core: CoreId,
+    /// Send slots of its driver.
+    pub(crate) sends: &'a mut SendQueue,
+    /// Lanes to the other cores.
+    pub(crate) outbound: &'a mut Outbound,
+    /// Lane to the control plane.
+    pub(crate) events: &'a EventLane,
+    /// Whose peer is whose.
+    pub(crate) claims: &'a ClaimTable,
+}
+
+impl Host for Outside<'_> {
+    fn reserve(&mut self) -> Option<&mut [u8]> {
+        self.sends.reserve()
+    }
+
+    fn commit(&mut self, to: SocketAddr, len: usize) {
+        self.sends.commit(to, len);
+    }
+
+    fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool {
+        self.outbound.push(to, header, bytes)
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn claim(&mut self, peer: PeerId) -> Claim {
+        self.claims.claim(peer, self.core)
+    }
+}

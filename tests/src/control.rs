@@ -1,0 +1,233 @@
+//! The control plane's part of a simulation or a load run, without HTTP and SDP: remembers who
+//! publishes and who watches, and turns claims into commands. Values in, commands out; the caller
+//! delivers them.
+
+use std::collections::BTreeSet;
+
+use common::command::{
+    Command, Encoding, PayloadMapping, PeerFacts, PublishFacts, PublishedPayload, SubscribeFacts,
+};
+use common::event::Event;
+use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
+
+use crate::peer::{
+    MID_ID, PUBLISHER_TYPES, PayloadTypes, SUBSCRIBER_TYPES, StreamSpec, TRANSPORT_CC_ID,
+};
+
+/// A peer as the control plane knows it.
+#[derive(Debug)]
+struct PeerState {
+    id: PeerId,
+    fingerprint: [u8; 32],
+    transport_cc: bool,
+    home: Option<CoreId>,
+    told: bool,
+    gone: bool,
+}
+
+/// A published track.
+#[derive(Debug)]
+struct TrackState {
+    id: TrackId,
+    owner: usize,
+    spec: StreamSpec,
+    signal_ssrc: bool,
+    told: bool,
+    reached: BTreeSet<CoreId>,
+}
+
+/// A subscription.
+#[derive(Debug)]
+struct SubscriptionState {
+    id: SubscriptionId,
+    owner: usize,
+    track: usize,
+    spec: StreamSpec,
+    told: bool,
+}
+
+/// The control role.
+#[derive(Default, Debug)]
+pub struct Control {
+    peers: Vec<PeerState>,
+    tracks: Vec<TrackState>,
+    subscriptions: Vec<SubscriptionState>,
+}
+
+impl Control {
+    /// Adds a peer; returns its number.
+    pub fn add_peer(&mut self, id: PeerId, fingerprint: [u8; 32], transport_cc: bool) -> usize {
+        let peer =
+            PeerState { id, fingerprint, transport_cc, home: None, told: false, gone: false };
+        self.peers.push(peer);
+        self.peers.len() - 1
+    }
+
+    /// Adds a track of peer `owner`; returns its number. Without `signal_ssrc` the server must
+    /// learn the SSRC from the MID.
+    pub fn add_track(&mut self, owner: usize, spec: StreamSpec, signal_ssrc: bool) -> usize {
+        let id = TrackId::new(self.tracks.len() as u32, 1);
+        let (told, reached) = (false, BTreeSet::new());
+        self.tracks.push(TrackState { id, owner, spec, signal_ssrc, told, reached });
+        self.tracks.len() - 1
+    }
+
+    /// Adds a subscription of peer `owner`; returns its number.
+    pub fn add_subscription(&mut self, owner: usize, track: usize, spec: StreamSpec) -> usize {
+        let id = SubscriptionId::new(self.subscriptions.len() as u32, 1);
+        self.subscriptions.push(SubscriptionState { id, owner, track, spec, told: false });
+        self.subscriptions.len() - 1
+    }
+
+    /// The number of the peer with this id.
+    pub fn peer(&self, id: PeerId) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.id == id)
+    }
+
+    /// The home core of a peer.
+    pub fn home(&self, peer: usize) -> Option<CoreId> {
+        self.peers.get(peer).and_then(|peer| peer.home)
+    }
+
+    /// How many tracks were added.
+    pub fn track_count(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// The id of a track.
+    pub fn track_id(&self, track: usize) -> TrackId {
+        self.tracks[track].id
+    }
+
+    /// The id of a subscription.
+    pub fn subscription_id(&self, subscription: usize) -> SubscriptionId {
+        self.subscriptions[subscription].id
+    }
+
+    /// Takes an event of a core.
+    pub fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Claimed { peer, core } => {
+                if let Some(peer) = self.peer(*peer) {
+                    self.peers[peer].home = Some(*core);
+                }
+            }
+            Event::Closed { peer, .. } => {
+                if let Some(peer) = self.peer(*peer) {
+                    self.peers[peer].gone = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Commands that became possible since the last call, in the order they must be delivered.
+    pub fn poll_commands(&mut self) -> Vec<(CoreId, Command)> {
+        let mut commands = Vec::new();
+        for peer in &mut self.peers {
+            if let (Some(home), false, false) = (peer.home, peer.told, peer.gone) {
+                peer.told = true;
+                commands.push((home, Command::SetPeer(peer.facts())));
+            }
+        }
+        for track in &mut self.tracks {
+            let owner = &self.peers[track.owner];
+            if let (Some(home), false, false) = (owner.home, track.told, owner.gone) {
+                track.told = true;
+                commands.push((home, Command::Publish(Box::new(track.facts(owner.id)))));
+            }
+        }
+        for subscription in &mut self.subscriptions {
+            let track = &mut self.tracks[subscription.track];
+            let (owner, publisher) = (&self.peers[subscription.owner], &self.peers[track.owner]);
+            let (Some(home), Some(track_core)) = (owner.home, publisher.home) else { continue };
+            if subscription.told || owner.gone || publisher.gone {
+                continue;
+            }
+            subscription.told = true;
+            let facts = subscription.facts(owner.id, track, track_core);
+            commands.push((home, Command::Subscribe(Box::new(facts))));
+            if home != track_core && track.reached.insert(home) {
+                let reach = Command::Reach { track: track.id, core: home, wanted: true };
+                commands.push((track_core, reach));
+            }
+        }
+        commands
+    }
+}
+
+impl PeerState {
+    fn facts(&self) -> PeerFacts {
+        let mut extensions = ExtensionMap::default();
+        extensions.bind(MID_ID, Extension::Mid);
+        if self.transport_cc {
+            extensions.bind(TRANSPORT_CC_ID, Extension::TransportCc);
+        }
+        PeerFacts { peer: self.id, fingerprint: self.fingerprint, extensions }
+    }
+}
+
+impl TrackState {
+    fn facts(&self, peer: PeerId) -> PublishFacts {
+        let PayloadTypes { video, rtx, audio, .. } = PUBLISHER_TYPES;
+        let is_video = self.spec.kind == MediaKind::Video;
+        let payload = PublishedPayload {
+            payload_type: if is_video { video } else { audio },
+            codec: if is_video { Codec::Vp8 } else { Codec::Opus },
+            clock_rate: clock_rate(self.spec.kind),
+            rtx: self.spec.rtx.map(|_| rtx),
+            nack: self.spec.rtx.is_some(),
+            pli: is_video,
+        };
+        let encoding = Encoding {
+            rid: None,
+            ssrc: self.signal_ssrc.then_some(self.spec.ssrc),
+            rtx_ssrc: self.spec.rtx.filter(|_| self.signal_ssrc),
+        };
+        PublishFacts {
+            track: self.id,
+            peer,
+            mid: label(self.spec.mid),
+            kind: self.spec.kind,
+            payloads: vec![payload],
+            encodings: vec![encoding],
+        }
+    }
+}
+
+impl SubscriptionState {
+    fn facts(&self, peer: PeerId, track: &TrackState, track_core: CoreId) -> SubscribeFacts {
+        let is_video = self.spec.kind == MediaKind::Video;
+        let (from, to, codec) = match is_video {
+            true => (PUBLISHER_TYPES.video, SUBSCRIBER_TYPES.video, Codec::Vp8),
+            false => (PUBLISHER_TYPES.audio, SUBSCRIBER_TYPES.audio, Codec::Opus),
+        };
+        let rtx = self.spec.rtx.map(|_| SUBSCRIBER_TYPES.rtx);
+        SubscribeFacts {
+            subscription: self.id,
+            peer,
+            track: track.id,
+            track_core,
+            kind: self.spec.kind,
+            clock_rate: clock_rate(self.spec.kind),
+            mid: label(self.spec.mid),
+            ssrc: self.spec.ssrc,
+            rtx_ssrc: self.spec.rtx,
+            payloads: vec![PayloadMapping { from, to, rtx }],
+            codecs: vec![(from, codec)],
+            rid: None,
+        }
+    }
+}
+
+fn clock_rate(kind: MediaKind) -> u32 {
+    match kind {
+        MediaKind::Audio => 48_000,
+        MediaKind::Video => 90_000,
+    }
+}
+
+fn label(mid: &str) -> Label {
+    Label::new(mid.as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,600 @@
+//! The simulation: several shards and remote peers in one thread under a virtual clock, with lossy
+//! links between them. One seed is one run. Tests build a [`Sim`], let time pass and read reports;
+//! [`Sim::check`] asks every oracle. Must never sleep or read a clock (beside one origin instant).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::command::Command;
+use common::counters::Counters;
+use common::event::{CloseReason, Event};
+use common::id::{CoreId, PeerId};
+use common::limits;
+use common::media::MediaKind;
+use engine::host::FrameHeader;
+use engine::shard::{Shard, ShardConfig};
+use proto::dtls::Certificate;
+use proto::ice::{NodeSecret, issue};
+use str0m::config::DtlsVersion;
+
+use crate::control::Control;
+use crate::link::{Link, LinkConfig};
+use crate::oracle::{self, Oracle, StreamReport};
+use crate::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES, StreamSpec};
+use crate::probe;
+use crate::random::Random;
+use crate::source::{Shape, Source};
+use crate::world::{CoreHost, What, World};
+
+/// MIDs in order of use within one peer.
+pub const MIDS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+
+/// How a simulation is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct SimConfig {
+    /// Decides every chance of the run.
+    pub seed: u64,
+    /// Number of shards.
+    pub cores: usize,
+    /// Time between an event and the commands it causes.
+    pub control_delay: Duration,
+    /// Depth of each frame lane.
+    pub lane_depth: usize,
+    /// Send slots per turn of a core.
+    pub slots: usize,
+    /// Whether SSRCs are signalled or must be learnt from MIDs.
+    pub signal_ssrc: bool,
+}
+
+impl SimConfig {
+    /// `cores` shards under `seed`.
+    pub fn new(seed: u64, cores: usize) -> Self {
+        Self {
+            seed,
+            cores,
+            control_delay: Duration::from_millis(2),
+            lane_depth: limits::FRAME_LANE,
+            slots: 4096,
+            signal_ssrc: true,
+        }
+    }
+}
+
+/// How a remote peer joins.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    /// Link towards the server.
+    pub up: LinkConfig,
+    /// Link from the server.
+    pub down: LinkConfig,
+    /// DTLS version it offers.
+    pub dtls: DtlsVersion,
+    /// Whether it publishes (its payload types differ from a subscriber's).
+    pub publisher: bool,
+    /// Whether the control plane is told a wrong certificate fingerprint.
+    pub impostor: bool,
+    /// Whether it sends transport-wide sequence numbers.
+    pub transport_cc: bool,
+}
+
+impl Join {
+    /// A publisher on clean links.
+    pub fn publisher() -> Self {
+        Self {
+            up: LinkConfig::default(),
+            down: LinkConfig::default(),
+            dtls: DtlsVersion::Dtls12,
+            publisher: true,
+            impostor: false,
+            transport_cc: false,
+        }
+    }
+
+    /// A subscriber on clean links.
+    pub fn subscriber() -> Self {
+        Self { publisher: false, ..Self::publisher() }
+    }
+
+    /// The same peer on other links.
+    pub fn on(self, link: LinkConfig) -> Self {
+        Self { up: link, down: link, ..self }
+    }
+}
+
+struct Client {
+    peer: Peer,
+    id: PeerId,
+    inside: SocketAddr,
+    outside: SocketAddr,
+    up: Link,
+    down: Link,
+    sources: Vec<Source>,
+    mids: usize,
+}
+
+struct Watch {
+    client: usize,
+    track: usize,
+    ssrc: u32,
+}
+
+/// A running simulation.
+pub struct Sim {
+    config: SimConfig,
+    shards: Vec<Shard>,
+    world: World,
+    clients: Vec<Client>,
+    owners: HashMap<SocketAddr, usize>,
+    control: Control,
+    watches: Vec<Watch>,
+    random: Random,
+    secret: NodeSecret,
+    server: SocketAddr,
+    fingerprint: [u8; 32],
+    fed: Vec<u64>,
+    stuck: u32,
+    /// Everything the cores reported, with the time since the start.
+    pub events: Vec<(Duration, Event)>,
+    /// When set, every datagram a remote peer sends is also kept here.
+    pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
+    /// Engine allocations while media datagrams and media frames were walked (binary `alloc` only).
+    pub media_allocations: u64,
+    /// How many such walks there were.
+    pub media_walks: u64,
+}
+
+impl Sim {
+    /// Starts `config.cores` empty shards.
+    pub fn new(config: SimConfig) -> Self {
+        let start = Instant::now();
+        let mut random = Random::new(config.seed);
+        let certificate = Arc::new(Certificate::generate().expect("certificate"));
+        let secret = NodeSecret::from_bytes(std::array::from_fn(|_| random.next() as u8));
+        let shard = |core: usize, seed| {
+            let (secret, certificate) = (secret.clone(), certificate.clone());
+            Shard::new(ShardConfig { core: CoreId(core as u8), secret, certificate, seed }, start)
+        };
+        Self {
+            shards: (0..config.cores).map(|core| shard(core, random.next())).collect(),
+            world: World::new(config.cores, config.lane_depth, start),
+            clients: Vec::new(),
+            owners: HashMap::new(),
+            control: Control::default(),
+            watches: Vec::new(),
+            server: SocketAddr::from(([192, 0, 2, 1], 3478)),
+            fingerprint: certificate.fingerprint(),
+            fed: vec![0; config.cores],
+            stuck: 0,
+            events: Vec::new(),
+            recorded: None,
+            media_allocations: 0,
+            media_walks: 0,
+            config,
+            random,
+            secret,
+        }
+    }
+
+    /// Adds a remote peer, which starts its first check at once. Returns its number.
+    pub fn join(&mut self, join: Join) -> usize {
+        let number = self.clients.len();
+        let id = PeerId::new(number as u32, 1);
+        let credentials = issue(&self.secret, id, 0);
+        let port = 10_000 + self.random.below(20_000) as u16;
+        let inside = SocketAddr::from(([10, 0, 0, 1 + number as u8], port));
+        let mut config = PeerConfig::new(inside, self.server);
+        config.ufrag = credentials.ufrag.as_str().to_owned();
+        config.password = credentials.pwd.as_str().to_owned();
+        config.fingerprint = self.fingerprint;
+        config.dtls = join.dtls;
+        config.transport_cc = join.transport_cc;
+        if !join.publisher {
+            config.types = SUBSCRIBER_TYPES;
+        }
+        let mut peer = Peer::new(&config, self.world.now);
+        let mut fingerprint = peer.fingerprint();
+        if join.impostor {
+            fingerprint[0] ^= 1;
+        }
+        self.world.open_claim(id);
+        self.control.add_peer(id, fingerprint, join.transport_cc);
+        self.owners.insert(inside, number);
+        self.clients.push(Client {
+            peer,
+            id,
+            inside,
+            outside: inside,
+            up: Link::new(join.up, self.random.fork()),
+            down: Link::new(join.down, self.random.fork()),
+            sources: Vec::new(),
+            mids: 0,
+        });
+        self.pump(number);
+        number
+    }
+
+    /// Lets a peer publish a stream as soon as it is connected. Returns the track's number.
+    pub fn publish(&mut self, client: usize, kind: MediaKind, shape: Shape) -> usize {
+        let mid = self.next_mid(client);
+        let track = self.control.track_count();
+        let ssrc = 0x1000_0000 + track as u32;
+        let rtx = (kind == MediaKind::Video).then_some(0x2000_0000 + track as u32);
+        let spec = StreamSpec { mid, kind, ssrc, rtx };
+        self.clients[client].peer.publish(spec);
+        let sequence = self.random.below(30_000) as u16;
+        self.clients[client].sources.push(Source::new(kind, ssrc, track as u32, shape, sequence));
+        let track = self.control.add_track(client, spec, self.config.signal_ssrc);
+        self.push_commands();
+        track
+    }
+
+    /// Subscribes a peer to a track, with or without RTX. Returns the subscription's number.
+    pub fn subscribe(&mut self, client: usize, track: usize, kind: MediaKind, rtx: bool) -> usize {
+        let mid = self.next_mid(client);
+        let number = self.watches.len();
+        let ssrc = 0x5000_0000 + number as u32;
+        let rtx = rtx.then_some(0x6000_0000 + number as u32);
+        let spec = StreamSpec { mid, kind, ssrc, rtx };
+        self.clients[client].peer.subscribe(spec);
+        self.watches.push(Watch { client, track, ssrc });
+        self.control.add_subscription(client, track, spec);
+        self.push_commands();
+        number
+    }
+
+    /// Lets virtual time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.world.now + time;
+        self.run(end, |_| false);
+    }
+
+    /// Lets time pass until `done`, at most `limit`. Returns whether it came true.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Sim) -> bool) -> bool {
+        let end = self.world.now + limit;
+        self.run(end, done)
+    }
+
+    /// Lets time pass until every remote peer is connected.
+    pub fn run_until_connected(&mut self, limit: Duration) -> bool {
+        self.run_until(limit, |sim| sim.clients.iter().all(|client| client.peer.connected))
+    }
+
+    /// Moves a peer behind another source address, on another core if there are several. The old
+    /// mapping is gone. Returns the new address.
+    pub fn rebind(&mut self, client: usize) -> SocketAddr {
+        let old = self.clients[client].outside;
+        let mut new = old;
+        for _ in 0..1000 {
+            new.set_port(30_000 + self.random.below(30_000) as u16);
+            let moved = self.config.cores == 1 || self.core_of(new) != self.core_of(old);
+            if moved && !self.owners.contains_key(&new) {
+                break;
+            }
+        }
+        self.owners.remove(&old);
+        self.owners.insert(new, client);
+        self.clients[client].outside = new;
+        new
+    }
+
+    /// Replaces both links of a peer.
+    pub fn relink(&mut self, client: usize, up: LinkConfig, down: LinkConfig) {
+        self.clients[client].up.reconfigure(up);
+        self.clients[client].down.reconfigure(down);
+    }
+
+    /// An attacker's datagram arrives now.
+    pub fn inject(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        let now = self.world.now;
+        self.world.schedule(now, What::ToServer { from, owner: None, bytes });
+        self.run(now, |_| false);
+    }
+
+    /// Sends a command to a core, behind those under way.
+    pub fn command(&mut self, core: CoreId, command: Command) {
+        let at = self.world.now + self.config.control_delay;
+        self.world.schedule(at, What::Command { core, command: Box::new(command) });
+    }
+
+    /// The remote peer with this number.
+    pub fn peer(&self, client: usize) -> &Peer {
+        &self.clients[client].peer
+    }
+
+    /// Acts as a remote peer: what it does is sent at once.
+    pub fn act<T>(&mut self, client: usize, act: impl FnOnce(&mut Peer, Instant) -> T) -> T {
+        let now = self.world.now;
+        let result = act(&mut self.clients[client].peer, now);
+        self.pump(client);
+        result
+    }
+
+    /// A publisher's source (in order of publication by that peer).
+    pub fn source(&mut self, client: usize, source: usize) -> &mut Source {
+        &mut self.clients[client].sources[source]
+    }
+
+    /// A peer's id.
+    pub fn peer_id(&self, client: usize) -> PeerId {
+        self.clients[client].id
+    }
+
+    /// A peer's address as the server sees it.
+    pub fn outside(&self, client: usize) -> SocketAddr {
+        self.clients[client].outside
+    }
+
+    /// Datagrams a peer's links lost: (up, down).
+    pub fn lost(&self, client: usize) -> (u64, u64) {
+        (self.clients[client].up.lost, self.clients[client].down.lost)
+    }
+
+    /// The control role, for ids.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The core that claimed a peer.
+    pub fn home(&self, client: usize) -> Option<CoreId> {
+        self.world.claimed_by(self.clients[client].id)
+    }
+
+    /// The core on which datagrams from an address arrive.
+    pub fn core_of(&self, from: SocketAddr) -> usize {
+        let mixed = Random::new(self.config.seed ^ u64::from(from.port()) << 32 ^ ip_bits(from)).next();
+        (mixed % self.config.cores as u64) as usize
+    }
+
+    /// One core's counters.
+    pub fn counters(&self, core: usize) -> &Counters {
+        self.shards[core].counters()
+    }
+
+    /// One figure summed over all cores.
+    pub fn sum(&self, figure: impl Fn(&Counters) -> u64) -> u64 {
+        self.shards.iter().map(|shard| figure(shard.counters())).sum()
+    }
+
+    /// What left the engine.
+    pub fn oracle(&self) -> &Oracle {
+        &self.world.oracle
+    }
+
+    /// Time since the start.
+    pub fn now(&self) -> Duration {
+        self.world.since_start()
+    }
+
+    /// Why a peer was closed, if it was.
+    pub fn closed(&self, client: usize) -> Option<CloseReason> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::Closed { peer, reason } if *peer == self.clients[client].id => Some(*reason),
+            _ => None,
+        })
+    }
+
+    /// What a subscription looked like at the far end so far.
+    pub fn report(&self, subscription: usize) -> StreamReport {
+        let watch = &self.watches[subscription];
+        let received = &self.clients[watch.client].peer.received;
+        let packets = received.iter().filter(|packet| packet.ssrc == watch.ssrc);
+        StreamReport::judge(packets, watch.track as u32)
+    }
+
+    /// Asks every oracle; panics with all findings.
+    pub fn check(&self) {
+        let mut findings = self.world.oracle.violations.clone();
+        findings.truncate(10);
+        for (core, shard) in self.shards.iter().enumerate() {
+            let (came, went) = oracle::accounted(shard.counters());
+            if came != went || came != self.fed[core] {
+                let fed = self.fed[core];
+                let counters = shard.counters();
+                findings.push(format!("core {core}: fed {fed}, in {came}, out {went}: {counters:?}"));
+            }
+        }
+        for number in 0..self.watches.len() {
+            let report = self.report(number);
+            let wrong = report.broken + report.foreign + report.repeated + report.torn;
+            if wrong > 0 {
+                findings.push(format!("subscription {number}: {report:?}"));
+            }
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            if let Some(failure) = &client.peer.failure {
+                findings.push(format!("peer {number}: its stack failed: {failure}"));
+            }
+        }
+        assert!(findings.is_empty(), "seed {}: {findings:#?}", self.config.seed);
+    }
+
+    fn next_mid(&mut self, client: usize) -> &'static str {
+        let mids = &mut self.clients[client].mids;
+        *mids += 1;
+        MIDS[*mids - 1]
+    }
+
+    fn run(&mut self, end: Instant, done: impl Fn(&Sim) -> bool) -> bool {
+        loop {
+            if done(self) {
+                return true;
+            }
+            let next = self.next_instant();
+            if next > end {
+                self.world.now = end;
+                return false;
+            }
+            self.stuck = if next > self.world.now { 0 } else { self.stuck + 1 };
+            assert!(self.stuck < 1_000_000, "time stands still at {:?}", self.now());
+            self.world.now = self.world.now.max(next);
+            self.step();
+        }
+    }
+
+    fn next_instant(&self) -> Instant {
+        let shards = self.shards.iter().map(Shard::next_deadline);
+        let clients = self.clients.iter().map(Client::next_deadline);
+        let mut next = shards.chain(clients).min().expect("at least one shard");
+        if let Some(at) = self.world.next_at() {
+            next = next.min(at);
+        }
+        next
+    }
+
+    fn step(&mut self) {
+        let now = self.world.now;
+        while let Some(what) = self.world.pop_due() {
+            self.happen(what);
+        }
+        for number in 0..self.clients.len() {
+            if self.clients[number].next_deadline() <= now {
+                self.clients[number].on_deadline(now, self.world.since_start());
+                self.pump(number);
+            }
+        }
+        for core in 0..self.shards.len() {
+            if self.shards[core].next_deadline() <= now {
+                self.call(core, |shard, now, host| shard.on_deadline(now, host));
+            }
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::ToServer { from, owner, mut bytes } => {
+                if let Some(owner) = owner {
+                    let now = self.world.now;
+                    self.world.oracle.on_delivered(from, owner, &bytes, now);
+                }
+                let core = self.core_of(from);
+                self.fed[core] += 1;
+                self.call(core, |shard, now, host| shard.on_datagram(from, &mut bytes, now, host));
+            }
+            What::ToPeer { to, bytes } => {
+                if let Some(&number) = self.owners.get(&to) {
+                    let now = self.world.now;
+                    self.clients[number].peer.on_datagram(self.server, &bytes, now);
+                    self.pump(number);
+                }
+            }
+            What::Command { core, command } => {
+                let core = usize::from(core.0);
+                self.call(core, |shard, now, host| shard.on_command(*command, now, host));
+            }
+            What::Lanes { core } => {
+                while let Some((header, mut bytes)) = self.world.take_frame(core) {
+                    let core = usize::from(core.0);
+                    self.fed[core] += u64::from(matches!(header, FrameHeader::Datagram { .. }));
+                    self.call(core, |shard, now, host| {
+                        shard.on_frame(header, &mut bytes, now, host)
+                    });
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, core: usize, f: impl FnOnce(&mut Shard, Instant, &mut CoreHost<'_>)) {
+        let shard = &mut self.shards[core];
+        let walked = |shard: &Shard| shard.counters().media_in + shard.counters().frames_in;
+        let (before, allocated) = (walked(shard), probe::allocations());
+        self.world.slots = self.config.slots;
+        let now = self.world.now;
+        let mut host = CoreHost { core: CoreId(core as u8), world: &mut self.world };
+        probe::set_in_engine(true);
+        f(shard, now, &mut host);
+        probe::set_in_engine(false);
+        if walked(shard) > before {
+            self.media_walks += 1;
+            self.media_allocations += probe::allocations() - allocated;
+        }
+        self.flush();
+    }
+
+    /// Carries out what a shard left behind: datagrams and events.
+    fn flush(&mut self) {
+        let (now, since) = (self.world.now, self.world.since_start());
+        while let Some((to, bytes)) = self.world.sends.pop_front() {
+            self.world.oracle.on_sent(to, &bytes, now, since);
+            let Some(&number) = self.owners.get(&to) else { continue };
+            let arrivals = self.clients[number].down.send(bytes.len(), now);
+            for at in arrivals.into_iter().flatten() {
+                self.world.schedule(at, What::ToPeer { to, bytes: bytes.clone() });
+            }
+        }
+        if self.world.events.is_empty() {
+            return;
+        }
+        for event in std::mem::take(&mut self.world.events) {
+            if let Event::Closed { peer, .. } = event {
+                self.world.release_claim(peer);
+            }
+            self.control.on_event(&event);
+            self.events.push((since, event));
+        }
+        self.push_commands();
+    }
+
+    fn push_commands(&mut self) {
+        for (core, command) in self.control.poll_commands() {
+            self.command(core, command);
+        }
+    }
+
+    /// Puts a remote peer's datagrams on its link.
+    fn pump(&mut self, number: usize) {
+        let now = self.world.now;
+        let client = &mut self.clients[number];
+        while let Some(datagram) = client.peer.poll_datagram() {
+            if datagram.to != self.server {
+                continue;
+            }
+            let (from, bytes) = (client.outside, datagram.bytes);
+            if let Some(recorded) = &mut self.recorded {
+                recorded.push((from, bytes.clone()));
+            }
+            for at in client.up.send(bytes.len(), now).into_iter().flatten() {
+                let bytes = bytes.clone();
+                self.world.schedule(at, What::ToServer { from, owner: Some(number), bytes });
+            }
+        }
+        for mid in std::mem::take(&mut client.peer.key_frames_wanted) {
+            let place = MIDS.iter().position(|known| mid == (*known).into());
+            if let Some(source) = place.and_then(|place| client.sources.get_mut(place)) {
+                source.key_wanted = true;
+            }
+        }
+    }
+}
+
+impl Client {
+    fn next_deadline(&self) -> Instant {
+        let sources = self.sources.iter().filter_map(|source| source.next_at);
+        sources.chain([self.peer.next_deadline()]).min().unwrap_or(self.peer.next_deadline())
+    }
+
+    fn on_deadline(&mut self, now: Instant, since: Duration) {
+        if self.peer.next_deadline() <= now {
+            self.peer.on_deadline(now);
+        }
+        for (place, source) in self.sources.iter_mut().enumerate() {
+            if source.next_at.is_some_and(|at| at <= now) {
+                for packet in source.frame(now, since) {
+                    self.peer.send(packet, now);
+                }
+            }
+            if source.next_at.is_none() && source.counter == 0 && self.peer.connected {
+                // Sources of one peer never fire in the same instant: one seed, one order.
+                source.next_at = Some(now + Duration::from_micros(5_000 + 1_700 * place as u64));
+            }
+        }
+    }
+}
+
+fn ip_bits(address: SocketAddr) -> u64 {
+    match address {
+        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()),
+        SocketAddr::V6(v6) => v6.ip().to_bits() as u64,
+    }
+}

@@ -1,0 +1,147 @@
+//! The browser step: makes sure that Chromium and its driver are there, builds the server's
+//! binary, runs the test binary `browser` of the crate `tests` against both. The tests learn the
+//! programs' places through the environment; see tests/browser/main.rs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process;
+
+/// Feature without which the browser tests are not compiled: a plain `cargo test` needs no browser.
+pub(crate) const FEATURE: &str = "tests/browser";
+
+/// Names of the browser's program, the distributions' own first. `chromium-browser` is Ubuntu's.
+const CHROMIUM: [&str; 5] =
+    ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "/snap/bin/chromium"];
+
+/// Names of its WebDriver server.
+const CHROMEDRIVER: [&str; 4] = [
+    "chromedriver",
+    "/usr/lib/chromium-browser/chromedriver",
+    "/usr/lib/chromium/chromedriver",
+    "/snap/bin/chromium.chromedriver",
+];
+
+/// The two programs that a browser test needs.
+struct Programs {
+    chromium: PathBuf,
+    chromedriver: PathBuf,
+}
+
+/// Runs the browser tests whose names contain `filter`.
+pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
+    let programs = match find() {
+        Some(programs) => programs,
+        None => install()?,
+    };
+    process::run(process::cargo(root).args([
+        "build",
+        "--locked",
+        "--package",
+        "controlplane",
+        "--bin",
+        "fanfall",
+    ]))?;
+    let target = target(root)?;
+    let mut test = process::cargo(root);
+    test.args(["test", "--locked", "--package", "tests", "--features", FEATURE])
+        .args(["--test", "browser", "--"])
+        .args(filter)
+        // One at a time: the figures that the tests report are of one browser, not of several
+        // that compete for the same cores.
+        .args(["--test-threads", "1", "--nocapture"])
+        .env("FANFALL_CHROMIUM", &programs.chromium)
+        .env("FANFALL_CHROMEDRIVER", &programs.chromedriver)
+        .env("FANFALL_BINARY", target.join("debug").join("fanfall"))
+        .env("FANFALL_SCREENSHOTS", target.join("browser"));
+    process::run(&mut test)
+}
+
+fn find() -> Option<Programs> {
+    Some(Programs {
+        chromium: process::find(&CHROMIUM)?,
+        chromedriver: process::find(&CHROMEDRIVER)?,
+    })
+}
+
+/// Installs the distribution's packages when that is allowed, else says what to install.
+fn install() -> Result<Programs, String> {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let packages = packages(&release);
+    let advice = format!("apt-get update && apt-get install {}", packages.join(" "));
+    let manual = |reason: String| {
+        format!(
+            "the browser tests need Chromium and chromedriver; {reason}. Install them:\n    \
+             {advice}\nor run the other steps: cargo xtask test --no-browser"
+        )
+    };
+    if process::find(&["apt-get"]).is_none() {
+        return Err(manual("this system has no apt-get".to_owned()));
+    }
+    let user = process::read(Command::new("id").arg("-u"))?;
+    if user.trim() != "0" {
+        return Err(manual("installing needs root".to_owned()));
+    }
+    process::run(Command::new("apt-get").arg("update")).map_err(&manual)?;
+    process::run(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+    .map_err(&manual)?;
+    find().ok_or_else(|| manual("the packages were installed but have no such programs".to_owned()))
+}
+
+/// The packages of this distribution. Ubuntu has its own names (and ships them as snaps).
+fn packages(os_release: &str) -> [&'static str; 2] {
+    let ubuntu = os_release.lines().any(|line| line.trim().replace('"', "") == "ID=ubuntu");
+    if ubuntu {
+        ["chromium-browser", "chromium-chromedriver"]
+    } else {
+        ["chromium", "chromium-driver"]
+    }
+}
+
+/// Where cargo builds.
+fn target(root: &Path) -> Result<PathBuf, String> {
+    let metadata = process::read(process::cargo(root).args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--offline",
+    ]))?;
+    target_directory(&metadata)
+        .map(PathBuf::from)
+        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
+}
+
+/// The value of `target_directory` in the output of cargo metadata, which has no escapes in it
+/// unless the path has.
+fn target_directory(metadata: &str) -> Option<&str> {
+    let (_, rest) = metadata.split_once("\"target_directory\":\"")?;
+    rest.split_once('"').map(|(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_follow_the_distribution() {
+        let debian = "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n";
+        let ubuntu = "NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n";
+        let mint = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n";
+        assert_eq!(packages(debian), ["chromium", "chromium-driver"]);
+        assert_eq!(packages(ubuntu), ["chromium-browser", "chromium-chromedriver"]);
+        assert_eq!(packages(mint), ["chromium", "chromium-driver"]);
+    }
+
+    #[test]
+    fn target_directory_is_read_from_metadata() {
+        let metadata = r#"{"packages":[],"target_directory":"/a/target","version":1}"#;
+        assert_eq!(target_directory(metadata), Some("/a/target"));
+        assert_eq!(target_directory("{}"), None);
+    }
+}
