@@ -15,7 +15,7 @@ use crate::tables::{Outcome, Tables, send};
 use crate::transport::Binding;
 
 /// An SRTCP packet of `place`; decrypted in place.
-pub fn on_rtcp(
+pub(crate) fn on_rtcp(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
@@ -34,7 +34,7 @@ pub fn on_rtcp(
 }
 
 /// A sender report of a track of another core.
-pub fn on_sender_report_frame(
+pub(crate) fn on_sender_report_frame(
     tables: &mut Tables,
     track: TrackId,
     encoding: u8,
@@ -70,20 +70,20 @@ fn act(
     host: &mut impl Host,
 ) {
     match packet {
-        RtcpPacket::SenderReport { ssrc, ntp, rtp, .. } => {
-            let clock = ClockPair { ntp: *ntp, rtp: *rtp };
-            on_sender_report(tables, place, *ssrc, clock, now, host);
+        RtcpPacket::SenderReport { info, .. } => {
+            let clock = ClockPair { ntp: info.ntp, rtp: info.rtp };
+            on_sender_report(tables, place, info.ssrc, clock, now, host);
         }
-        RtcpPacket::Nack { media, lost, .. } => {
+        RtcpPacket::Nack { media, sequences, .. } => {
             let Some(subscription) = subscription(tables, place, *media) else { return };
-            for sequence in lost.clone() {
+            for sequence in *sequences {
                 tables.counters.nacked += 1;
                 resend(tables, place, subscription, sequence, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
         RtcpPacket::Fir { entries, .. } => {
-            for (ssrc, _) in entries.clone() {
+            for (ssrc, _) in *entries {
                 on_picture_loss(tables, place, ssrc, now, host);
             }
         }

@@ -1,6 +1,7 @@
 //! Pure wire formats and state machines: no clock, socket, thread or lock.
 #![forbid(unsafe_code)]
 
+mod cursor;
 pub mod classify;
 pub mod stun;
 pub mod ice;
