@@ -13,7 +13,7 @@ use crate::subscribe::Subscription;
 use crate::tables::Tables;
 
 /// Applies `command`.
-pub fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
+pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
     // Each of these answers None when it names something unknown: then nothing was changed.
     let _applied: Option<()> = match command {
         Command::SetPeer(facts) => set_peer(tables, &facts, now, host),
@@ -26,10 +26,9 @@ pub fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut imp
             tables.tracks.place(track).map(|place| tables.remove_track(place))
         }
         Command::Subscribe(facts) => subscribe(tables, &facts, now, host),
-        Command::Unsubscribe { subscription } => tables
-            .subscriptions
-            .place(subscription)
-            .map(|place| tables.remove_subscription(place)),
+        Command::Unsubscribe { subscription } => {
+            tables.subscriptions.place(subscription).map(|place| tables.remove_subscription(place))
+        }
         Command::Reach { track, core, wanted } => reach(tables, track, core, wanted),
     };
     tables.gauge();

@@ -30,7 +30,7 @@ struct Hop {
 }
 
 /// An SRTP packet of `place`; decrypted in place.
-pub fn on_rtp(
+pub(crate) fn on_rtp(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
@@ -48,7 +48,7 @@ pub fn on_rtp(
 }
 
 /// A packet of a track of another core for this core's subscribers.
-pub fn on_frame(
+pub(crate) fn on_frame(
     tables: &mut Tables,
     track: TrackId,
     packet: &Packet,
@@ -139,11 +139,7 @@ fn describe(
             Extension::TransportCc => {
                 hop.transport_sequence = data.try_into().ok().map(u16::from_be_bytes);
             }
-            _ => packet.remember(Element {
-                extension,
-                offset: offset as u16,
-                len: len as u8,
-            }),
+            _ => packet.remember(Element { extension, offset: offset as u16, len: len as u8 }),
         }
     }
     Ok((packet, hop))
@@ -338,11 +334,14 @@ fn forward(
     let sealed = if padding_only {
         // RFC 3550 section 5.1: the last byte counts the padding, itself included.
         let end = header_len + usize::from(packet.padding_len);
-        slot.get_mut(header_len..end).and_then(|padding| {
+        let fits = slot.get_mut(header_len..end).is_some_and(|padding| {
             padding.fill(0);
-            *padding.last_mut()? = packet.padding_len;
-            seal.rtp_in_place(index, slot, header_len, end)
-        })
+            padding.last_mut().is_some_and(|last| {
+                *last = packet.padding_len;
+                true
+            })
+        });
+        if fits { seal.rtp_in_place(index, slot, header_len, end) } else { None }
     } else {
         seal.rtp(index, slot, header_len, packet.payload(plain))
     };

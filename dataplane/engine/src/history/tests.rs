@@ -28,8 +28,7 @@ fn what_was_kept_is_found_unchanged() {
 
 #[test]
 fn an_overwritten_packet_is_never_returned() {
-    let (mut history, mut quiet, mut busy) =
-        (History::new(), Index::new(false), Index::new(true));
+    let (mut history, mut quiet, mut busy) = (History::new(), Index::new(false), Index::new(true));
     history.keep(&mut quiet, &packet(5), &body(5, 100));
     let enough = HISTORY_BYTES / 1400 + 2;
     for sequence in 0..enough as u64 {
@@ -46,8 +45,7 @@ fn an_overwritten_packet_is_never_returned() {
 
 #[test]
 fn small_packets_run_out_of_descriptions_first() {
-    let (mut history, mut index, mut other) =
-        (History::new(), Index::new(false), Index::new(true));
+    let (mut history, mut index, mut other) = (History::new(), Index::new(false), Index::new(true));
     history.keep(&mut index, &packet(1), &body(1, 20));
     for sequence in 0..ENTRIES as u64 {
         history.keep(&mut other, &packet(sequence), &body(sequence, 20));

@@ -6,7 +6,4 @@ mod loss;
 mod reception;
 mod track;
 
-pub use keyframe::KeyFrames;
-pub use loss::Gaps;
-pub use reception::Reception;
-pub use track::{EncodingState, Track};
+pub(crate) use track::Track;

@@ -9,7 +9,7 @@ use crate::kit::packet::Packet;
 
 /// The numbers of one outbound packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     /// SSRC.
     pub ssrc: u32,
     /// Payload type.
@@ -22,7 +22,7 @@ pub struct Numbers {
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
 /// `padding` sets the P bit. Cost: a few nanoseconds per header extension, no allocation.
-pub fn write(
+pub(crate) fn write(
     slot: &mut [u8],
     numbers: Numbers,
     (packet, bytes): (&Packet, &[u8]),
@@ -30,9 +30,10 @@ pub fn write(
     padding: bool,
 ) -> usize {
     let travelling = packet.elements().iter().filter(|element| travels(element.extension));
-    let form = ElementForm::for_elements(travelling.filter_map(|element| {
-        Some((ids.id(element.extension)?, usize::from(element.len)))
-    }));
+    let form = ElementForm::for_elements(
+        travelling
+            .filter_map(|element| Some((ids.id(element.extension)?, usize::from(element.len)))),
+    );
     let fixed = FixedHeader {
         payload_type: numbers.payload_type,
         marker: packet.marker,
@@ -90,8 +91,7 @@ mod tests {
         assert!(ids.bind(9, Extension::AudioLevel));
         assert!(ids.bind(4, Extension::Mid));
         assert!(ids.bind(3, Extension::TransportCc));
-        let numbers =
-            Numbers { ssrc: 7, payload_type: 111, index: 0x1_0005, timestamp: 0xfeed };
+        let numbers = Numbers { ssrc: 7, payload_type: 111, index: 0x1_0005, timestamp: 0xfeed };
         let mid = Label::new(b"12").expect("short");
         let mut slot = [0u8; 100];
         let len = write(&mut slot, numbers, (&packet, &bytes), (&ids, mid), false);

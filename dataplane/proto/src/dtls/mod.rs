@@ -152,7 +152,9 @@ impl Dtls {
     /// Errors: `Rejected` when it was ignored, `Fatal` when the peer must end. Cost: up to one
     /// handshake step (0.15 ms) and allocations.
     pub fn on_datagram(&mut self, datagram: &[u8], now: Instant) -> Result<(), DtlsError> {
-        self.spend(datagram)?;
+        if !matches!(self.state, State::Dead) {
+            self.spend(datagram)?;
+        }
         match &mut self.state {
             State::Dead => Err(DtlsError::Fatal(DtlsFailure::Closed)),
             State::Hello(assembly) => match assembly.on_datagram(datagram)? {

@@ -3,6 +3,7 @@
 //! Called once per peer and direction by `Open::new` and `Seal::new`. Must never run per packet.
 //! RFC 3711 section 4.3, RFC 5764 section 4.2, RFC 6188 (AES-256), RFC 7714 section 11.
 
+use aes::cipher::consts::U16;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use aes::{Aes128Enc, Aes256Enc};
 
@@ -110,18 +111,46 @@ pub(super) struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// Derives with a key derivation rate of zero (RFC 3711 section 4.3.1).
+    /// Derives with a key derivation rate of zero (RFC 3711 section 4.3.1), with the AES of the
+    /// profile's key length as pseudo-random function (RFC 6188 section 3).
     fn derive(profile: SrtpProfile, master: &Master, stream: Stream) -> SessionKeys {
+        match profile {
+            SrtpProfile::AeadAes256Gcm => {
+                let aes = Aes256Enc::new(&master.key.into());
+                SessionKeys::with(&aes, profile, &master.salt, stream)
+            }
+            SrtpProfile::Aes128CmSha1_80 | SrtpProfile::AeadAes128Gcm => {
+                let aes = Aes128Enc::new(&truncated::<16>(&master.key).into());
+                SessionKeys::with(&aes, profile, &master.salt, stream)
+            }
+        }
+    }
+
+    fn with(
+        aes: &impl BlockEncrypt<BlockSize = U16>,
+        profile: SrtpProfile,
+        salt: &[u8; SALT_MAX],
+        stream: Stream,
+    ) -> SessionKeys {
         let first = match stream {
             Stream::Rtp => 0,
             Stream::Rtcp => 3,
         };
-        let prf = Prf::new(profile, &master.key);
         let mut keys =
             SessionKeys { profile, cipher: [0; KEY_MAX], auth: [0; AUTH_LEN], salt: [0; SALT_MAX] };
-        prf.fill(&master.salt, first, &mut keys.cipher[..key_len(profile)]);
-        prf.fill(&master.salt, first + 1, &mut keys.auth);
-        prf.fill(&master.salt, first + 2, &mut keys.salt[..salt_len(profile)]);
+        fill(aes, salt, first, &mut keys.cipher[..key_len(profile)]);
+        fill(aes, salt, first + 1, &mut keys.auth);
+        fill(aes, salt, first + 2, &mut keys.salt[..salt_len(profile)]);
+        keys
+    }
+
+    /// Session keys as a published test vector gives them.
+    #[cfg(test)]
+    pub(super) fn from_vector(profile: SrtpProfile, cipher: &[u8], salt: &[u8]) -> SessionKeys {
+        let mut keys =
+            SessionKeys { profile, cipher: [0; KEY_MAX], auth: [0; AUTH_LEN], salt: [0; SALT_MAX] };
+        keys.cipher[..cipher.len()].copy_from_slice(cipher);
+        keys.salt[..salt.len()].copy_from_slice(salt);
         keys
     }
 
@@ -141,36 +170,22 @@ impl SessionKeys {
     }
 }
 
-/// AES in counter mode as pseudo-random function (RFC 3711 section 4.3.3, RFC 6188 section 3).
-enum Prf {
-    Aes128(Aes128Enc),
-    Aes256(Aes256Enc),
-}
-
-impl Prf {
-    fn new(profile: SrtpProfile, key: &[u8; KEY_MAX]) -> Prf {
-        match profile {
-            SrtpProfile::AeadAes256Gcm => Prf::Aes256(Aes256Enc::new(key.into())),
-            SrtpProfile::Aes128CmSha1_80 | SrtpProfile::AeadAes128Gcm => {
-                Prf::Aes128(Aes128Enc::new(&truncated::<16>(key).into()))
-            }
-        }
-    }
-
-    /// Writes the key of `label`: the key stream that starts at (label * 2^48 XOR salt) * 2^16.
-    fn fill(&self, salt: &[u8; SALT_MAX], label: u8, out: &mut [u8]) {
-        let mut block = [0u8; 16];
-        block[..SALT_MAX].copy_from_slice(salt);
-        block[7] ^= label;
-        for (counter, piece) in (0u16..).zip(out.chunks_mut(16)) {
-            block[14..].copy_from_slice(&counter.to_be_bytes());
-            let mut stream = block.into();
-            match self {
-                Prf::Aes128(aes) => aes.encrypt_block(&mut stream),
-                Prf::Aes256(aes) => aes.encrypt_block(&mut stream),
-            }
-            piece.copy_from_slice(&stream[..piece.len()]);
-        }
+/// Writes the key of `label`: the key stream that starts at (label * 2^48 XOR salt) * 2^16
+/// (RFC 3711 section 4.3.3).
+fn fill(
+    aes: &impl BlockEncrypt<BlockSize = U16>,
+    salt: &[u8; SALT_MAX],
+    label: u8,
+    out: &mut [u8],
+) {
+    let mut block = [0u8; 16];
+    block[..SALT_MAX].copy_from_slice(salt);
+    block[7] ^= label;
+    for (counter, piece) in (0u16..).zip(out.chunks_mut(16)) {
+        block[14..].copy_from_slice(&counter.to_be_bytes());
+        let mut stream = block.into();
+        aes.encrypt_block(&mut stream);
+        piece.copy_from_slice(&stream[..piece.len()]);
     }
 }
 

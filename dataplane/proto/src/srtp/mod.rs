@@ -12,6 +12,8 @@ mod cm;
 mod derive;
 mod open;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use common::event::SrtpProfile;
