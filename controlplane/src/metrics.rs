@@ -19,7 +19,7 @@ use crate::state::Node;
 
 /// The registry and what is counted here.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
 }
@@ -32,7 +32,7 @@ struct RequestLabels {
 
 impl Metrics {
     /// Registers the node's collector and the HTTP counters.
-    pub fn new(node: Arc<Node>) -> Self {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
         let mut registry = Registry::with_prefix("fanfall");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "HTTP requests answered", requests.clone());
@@ -41,12 +41,12 @@ impl Metrics {
     }
 
     /// Counts one answered request.
-    pub fn count(&self, endpoint: &'static str, status: u16) {
+    pub(crate) fn count(&self, endpoint: &'static str, status: u16) {
         self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
     }
 
     /// The exposition text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("metrics could not be written");
@@ -140,7 +140,8 @@ fn per_core(
 ) -> Result<(), std::fmt::Error> {
     let mut family = encoder.encode_descriptor(name, help, None, kind)?;
     for (core, value) in values.enumerate() {
-        let metric = family.encode_family(&[("core", core.to_string())])?;
+        let labels = [("core", core.to_string())];
+        let metric = family.encode_family(&labels)?;
         match kind {
             MetricType::Gauge => ConstGauge::new(value as i64).encode(metric)?,
             _ => ConstCounter::new(value).encode(metric)?,

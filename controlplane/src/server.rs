@@ -44,6 +44,7 @@ pub(crate) async fn serve(
 ) {
     let mut connections = JoinSet::new();
     let census = Arc::new(Census::default());
+    let stop_of_connections = stop.clone();
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
                     let connection = Connection {
                         responder: responder.clone(),
                         limits,
-                        stop: stop.clone(),
+                        stop: stop_of_connections.clone(),
                         _place: place,
                     };
                     connections.spawn(connection.serve(stream, from));

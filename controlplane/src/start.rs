@@ -69,6 +69,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: Option<JoinHandle<()>>,
     events: Option<EventThread>,
+    node: Option<Arc<Node>>,
 }
 
 /// Starts the server; it serves when this returns.
@@ -87,10 +88,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .enable_all()
         .build()?;
     let address = config.http;
-    let listener = runtime
-        .block_on_elsewhere(TcpListener::bind(address))
+    let listener = std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|source| StartError::Listen { address, source })?;
     let http_addr = listener.local_addr()?;
+    let listener = {
+        let _context = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
     let plane = DataPlane::start(media(&config, &random)?)?;
     let (media_port, driver, cores) = (plane.port(), plane.driver(), plane.cores());
     let fallback_reason = plane.fallback_reason().map(str::to_owned);
@@ -107,7 +112,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         page: config.page,
         loopback: http_addr.ip().is_loopback(),
     });
-    let events = EventThread::start(node)?;
+    let events = EventThread::start(node.clone())?;
     let (stop, stopped) = watch::channel(false);
     let serving = std::thread::Builder::new().name("fanfall-serve".into()).spawn(move || {
         runtime.block_on(server::serve(listener, responder, config.limits, stopped));
@@ -124,6 +129,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         stop,
         serving: Some(serving),
         events: Some(events),
+        node: Some(node),
     })
 }
 
@@ -141,6 +147,10 @@ impl Running {
         {
             tracing::error!("the HTTP server ended by a panic");
         }
+        if let Some(node) = self.node.take() {
+            node.end_all("server stopped");
+        }
+        // The last owner of the node ends the data plane with it, which says good-bye to the peers.
         drop(self.events.take());
     }
 }

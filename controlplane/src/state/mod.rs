@@ -89,11 +89,6 @@ impl Node {
         &self.plane
     }
 
-    /// Ends the data plane; the node is of no use afterwards.
-    pub fn into_plane(self) -> DataPlane {
-        self.plane
-    }
-
     /// Number of sessions that did not end.
     pub fn session_count(&self) -> usize {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -214,6 +209,16 @@ impl Node {
         drop(sessions);
         for session in expired {
             self.end_session(&session, "not connected in time");
+        }
+    }
+
+    /// Ends every session.
+    pub fn end_all(&self, reason: &'static str) {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = sessions.values().cloned().collect();
+        drop(sessions);
+        for session in all {
+            self.end_session(&session, reason);
         }
     }
 
