@@ -216,7 +216,7 @@ impl SubscriptionState {
             rtx_ssrc: self.spec.rtx,
             payloads: vec![PayloadMapping { from, to, rtx }],
             codecs: vec![(from, codec)],
-            rid: None,
+            encoding: None,
         }
     }
 }
