@@ -9,4 +9,5 @@ pub mod probe;
 pub mod random;
 pub mod sim;
 pub mod source;
+pub mod wire;
 mod world;

@@ -279,11 +279,17 @@ impl PayloadBook {
         })
     }
 
-    /// The preferred payload type if it is free, else a free dynamic one: 96 to 127, then 35 to 63
-    /// (RFC 5761 section 4 keeps 64 to 95 for RTCP).
-    pub(crate) fn free(&self, preferred: Option<u8>) -> Option<u8> {
+    /// The preferred payload type if it is free, else a free dynamic one, `first_choice` ones
+    /// before others: 96 to 127, then 35 to 63 (RFC 5761 section 4 keeps 64 to 95 for RTCP).
+    pub(crate) fn free(
+        &self,
+        preferred: Option<u8>,
+        first_choice: impl Fn(u8) -> bool,
+    ) -> Option<u8> {
         let free = |pt: &u8| matches!(self.formats.get(usize::from(*pt)), Some(None));
-        preferred.into_iter().chain(96..=127).chain(35..=63).find(free)
+        let dynamic = || (96..=127).chain(35..=63).filter(free);
+        let preferred = preferred.filter(free);
+        preferred.or_else(|| dynamic().find(|pt| first_choice(*pt))).or_else(|| dynamic().next())
     }
 
     fn position(&self, test: impl Fn(&(MediaKind, Format)) -> bool) -> Option<u8> {

@@ -16,8 +16,6 @@ mod answer;
 mod offer;
 mod accept;
 mod write;
-#[cfg(test)]
-mod tests;
 
 pub use description::{
     Description, Direction, ExtensionLine, Format, IceCredentials, Payload, Section, SectionKind,

@@ -79,8 +79,11 @@ impl Negotiation {
     /// for everything that lives, with the same credentials. False before the first exchange, and
     /// when no section lives.
     pub fn bundle_tag_moved(&self, offer: &Description) -> bool {
-        match (&self.state.tag, offer.transport_section()) {
-            (Some(tag), Some(section)) => section.mid != *tag,
+        let lives = |mid: &&String| {
+            offer.section(mid).is_some_and(|s| !s.stopped && s.kind.media().is_some())
+        };
+        match (&self.state.tag, offer.bundle.iter().find(lives)) {
+            (Some(tag), Some(first)) => first != tag,
             _ => false,
         }
     }

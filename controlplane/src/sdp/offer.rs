@@ -12,22 +12,28 @@ use super::lines::{Line, Outbound, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Offered, Pull, SourceMedia};
 
-/// Payload types libwebrtc gives codecs when it offers first (Chromium 156); primary and RTX.
-const PREFERRED: [(&str, &str, u8, u8); 14] = [
-    ("opus", "", 111, 112),
-    ("red", "", 63, 0),
-    ("VP8", "", 96, 97),
-    ("VP9", "profile-id=0", 98, 99),
-    ("VP9", "profile-id=2", 100, 101),
-    ("H264", "packetization-mode=1;profile-level-id=42001f", 102, 103),
-    ("H264", "packetization-mode=0;profile-level-id=42001f", 104, 107),
-    ("H264", "packetization-mode=1;profile-level-id=42e01f", 108, 109),
-    ("H264", "packetization-mode=0;profile-level-id=42e01f", 114, 115),
-    ("H264", "packetization-mode=1;profile-level-id=4d001f", 116, 117),
-    ("H264", "packetization-mode=0;profile-level-id=4d001f", 39, 40),
-    ("AV1", "profile=0", 45, 46),
-    ("H265", "profile-id=1", 49, 50),
-    ("telephone-event", "", 110, 0),
+/// One row of [`PREFERRED`]: name, clock rate in Hz, parameters that matter, payload type, and that
+/// of its RTX stream (0: none).
+type Row = (&'static str, u32, &'static str, u8, u8);
+
+/// Payload types libwebrtc gives codecs when it offers first (Chromium 156; H.265 after its newer
+/// builds).
+const PREFERRED: [Row; 15] = [
+    ("opus", 48_000, "", 111, 112),
+    ("red", 48_000, "", 63, 0),
+    ("telephone-event", 48_000, "", 110, 0),
+    ("telephone-event", 8_000, "", 126, 0),
+    ("VP8", 90_000, "", 96, 97),
+    ("VP9", 90_000, "profile-id=0", 98, 99),
+    ("VP9", 90_000, "profile-id=2", 100, 101),
+    ("H264", 90_000, "packetization-mode=1;profile-level-id=42001f", 102, 103),
+    ("H264", 90_000, "packetization-mode=0;profile-level-id=42001f", 104, 107),
+    ("H264", 90_000, "packetization-mode=1;profile-level-id=42e01f", 108, 109),
+    ("H264", 90_000, "packetization-mode=0;profile-level-id=42e01f", 114, 115),
+    ("H264", 90_000, "packetization-mode=1;profile-level-id=4d001f", 116, 117),
+    ("H264", 90_000, "packetization-mode=0;profile-level-id=4d001f", 39, 40),
+    ("AV1", 90_000, "profile=0", 45, 46),
+    ("H265", 90_000, "profile-id=1", 49, 50),
 ];
 
 impl Negotiation {
@@ -171,7 +177,7 @@ fn add_rtx(state: &mut State, kind: MediaKind, payloads: &mut Vec<Payload>) {
         let known = state.payloads.find_rtx(kind, primary);
         let clock_rate = payload.format.clock_rate;
         with_rtx.push(payload);
-        let Some(payload_type) = known.or_else(|| state.payloads.free(preferred)) else { continue };
+        let Some(payload_type) = known.or_else(|| free(state, preferred)) else { continue };
         let format = Format {
             name: "rtx".to_owned(),
             clock_rate,
@@ -194,18 +200,24 @@ fn number_for(state: &State, kind: MediaKind, format: &Format) -> Option<u8> {
     let fixed = [("PCMU", 0), ("PCMA", 8), ("G722", 9), ("CN", 13)];
     let fixed = fixed.into_iter().find(|(name, _)| format.is(name) && format.clock_rate == 8_000);
     let preferred = fixed.map(|(_, pt)| pt).or_else(|| preferred(format).map(|(pt, _)| pt));
-    state.payloads.free(preferred)
+    free(state, preferred)
 }
 
-/// The row of [`PREFERRED`] for a format.
+/// The payload types [`PREFERRED`] has for a format.
 fn preferred(format: &Format) -> Option<(u8, u8)> {
-    PREFERRED.iter().find_map(|(name, parameters, payload_type, rtx)| {
+    PREFERRED.iter().find_map(|(name, clock_rate, parameters, payload_type, rtx)| {
         let row = Format {
             name: (*name).to_owned(),
-            clock_rate: format.clock_rate,
+            clock_rate: *clock_rate,
             channels: format.channels,
             parameters: (*parameters).to_owned(),
         };
         row.matches(format).then_some((*payload_type, *rtx))
     })
+}
+
+/// A free payload type: the preferred one, else one that no row of [`PREFERRED`] names, else any.
+fn free(state: &State, preferred: Option<u8>) -> Option<u8> {
+    let named = |number: u8| PREFERRED.iter().any(|row| row.3 == number || row.4 == number);
+    state.payloads.free(preferred, |number| !named(number))
 }

@@ -13,7 +13,7 @@ use crate::subscribe::Subscription;
 use crate::tables::Tables;
 
 /// Applies `command`.
-pub fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
+pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
     // Each of these answers None when it names something unknown: then nothing was changed.
     let _applied: Option<()> = match command {
         Command::SetPeer(facts) => set_peer(tables, &facts, now, host),

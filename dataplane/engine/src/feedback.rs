@@ -15,7 +15,7 @@ use crate::tables::{Outcome, Tables, send};
 use crate::transport::Binding;
 
 /// An SRTCP packet of `place`; decrypted in place.
-pub fn on_rtcp(
+pub(crate) fn on_rtcp(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
@@ -34,7 +34,7 @@ pub fn on_rtcp(
 }
 
 /// A sender report of a track of another core.
-pub fn on_sender_report_frame(
+pub(crate) fn on_sender_report_frame(
     tables: &mut Tables,
     track: TrackId,
     encoding: u8,

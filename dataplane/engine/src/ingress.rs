@@ -14,7 +14,7 @@ use crate::tables::{Outcome, Tables};
 use crate::{feedback, media, setup};
 
 /// Walks one datagram that arrived from `from`; `bytes` is decrypted in place.
-pub fn on_datagram(
+pub(crate) fn on_datagram(
     tables: &mut Tables,
     from: SocketAddr,
     bytes: &mut [u8],

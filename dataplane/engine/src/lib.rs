@@ -5,6 +5,8 @@
 //! `feedback`; beside them `commands` and `tick`. Paths call stages, in packet order: `demux`,
 //! `transport`, `publish`, `history`, `route`, `subscribe`. A stage never imports a stage.
 #![forbid(unsafe_code)]
+// Tests start their virtual time somewhere.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod shard;
 mod ingress;

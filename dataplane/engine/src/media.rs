@@ -30,7 +30,7 @@ struct Hop {
 }
 
 /// An SRTP packet of `place`; decrypted in place.
-pub fn on_rtp(
+pub(crate) fn on_rtp(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
@@ -48,7 +48,7 @@ pub fn on_rtp(
 }
 
 /// A packet of a track of another core for this core's subscribers.
-pub fn on_frame(
+pub(crate) fn on_frame(
     tables: &mut Tables,
     track: TrackId,
     packet: &Packet,

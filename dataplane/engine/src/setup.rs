@@ -23,7 +23,7 @@ const ROLE_CONFLICT: u16 = 487;
 
 /// A STUN message. The user name tells the peer without a table (its MAC is ours), the integrity
 /// key is derived from it: both checks cost no memory.
-pub fn on_stun(
+pub(crate) fn on_stun(
     tables: &mut Tables,
     from: SocketAddr,
     bytes: &mut [u8],
@@ -62,7 +62,7 @@ pub fn on_stun(
 }
 
 /// A DTLS datagram from a path of the peer.
-pub fn on_dtls(
+pub(crate) fn on_dtls(
     tables: &mut Tables,
     place: PeerPlace,
     from: SocketAddr,

@@ -11,7 +11,7 @@ use crate::kit::table::{FeedPlace, PeerPlace, TrackPlace};
 use crate::tables::Tables;
 
 /// Distance of two ticks.
-pub const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Ticks in which every peer is served once.
 const PHASES: u32 = 5;
 /// Rounds between two receiver reports to a peer: about one second (RFC 3550 section 6.2 allows
@@ -23,7 +23,7 @@ const LAYER_ROUNDS: u32 = 5;
 const ENCODING_SILENCE: Duration = Duration::from_secs(1);
 
 /// When what is due.
-pub struct Ticker {
+pub(crate) struct Ticker {
     next: Instant,
     count: u32,
     /// Reference time of transport-wide feedback.
@@ -32,12 +32,12 @@ pub struct Ticker {
 
 impl Ticker {
     /// Ticks from `now` on.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { next: now + TICK, count: 0, start: now }
     }
 
     /// When the next tick is due; far away while the core has nothing to look after.
-    pub fn next(&self, tables: &Tables) -> Instant {
+    pub(crate) fn next(&self, tables: &Tables) -> Instant {
         if tables.peers.is_empty() && tables.feeds.is_empty() {
             return self.next + Duration::from_secs(1);
         }
@@ -45,7 +45,7 @@ impl Ticker {
     }
 
     /// Serves one phase if its time has come.
-    pub fn run(&mut self, tables: &mut Tables, now: Instant, host: &mut impl Host) {
+    pub(crate) fn run(&mut self, tables: &mut Tables, now: Instant, host: &mut impl Host) {
         if now < self.next {
             return;
         }

@@ -1,1 +1,209 @@
-//! Placeholder.
+//! Drivers: how one core's datagrams reach the kernel and back. The only crate with unsafe code.
+//!
+//! A [`Driver`] belongs to one thread and is called by the worker of the data plane: receive a
+//! batch, reserve and commit send slots, submit, wait. Two drivers have the same surface: `uring`
+//! and `mmsg` (recvmmsg and sendmmsg, for systems that refuse io_uring, and as the reference the
+//! ring is tested against). No packet costs an allocation, a lock, a clock or a log line here.
+//! What a driver must never do: look into a datagram, or end because of what the network sent.
+
+mod address;
+mod memory;
+mod socket;
+mod waker;
+mod group;
+mod message;
+mod slots;
+mod uring;
+mod mmsg;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use slots::SendQueue;
+pub use waker::Waker;
+
+/// Which driver is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DriverChoice {
+    /// io_uring, or the calls when the system refuses it.
+    #[default]
+    Auto,
+    /// io_uring or an error.
+    Uring,
+    /// recvmmsg and sendmmsg.
+    Mmsg,
+}
+
+/// Which driver is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DriverKind {
+    /// io_uring: multishot receive into provided buffers, batched sends.
+    Uring,
+    /// recvmmsg, sendmmsg and ppoll.
+    Mmsg,
+}
+
+/// What a driver is made from.
+#[derive(Clone, Debug)]
+pub struct DriverConfig {
+    /// One or two addresses, at most one per family. Port 0 lets the system choose one that is
+    /// free in both families.
+    pub binds: Vec<SocketAddr>,
+    /// Whether another driver of this process has the port already and these sockets join its
+    /// SO_REUSEPORT group. The first driver proves that nobody else has the port.
+    pub join: bool,
+    /// Which driver.
+    pub choice: DriverChoice,
+    /// Number of send slots, 1 to 32,768.
+    pub send_slots: usize,
+    /// Number of receive buffers, 1 to 32,768; rounded up to a power of two by the ring.
+    pub receive_buffers: usize,
+    /// Wanted size of the kernel's buffers per socket and direction, in bytes.
+    pub socket_buffer: usize,
+}
+
+/// What one call of [`Driver::receive`] took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReceiveReport {
+    /// Datagrams shown.
+    pub datagrams: u64,
+    /// Datagrams longer than [`common::limits::DATAGRAM_MAX`], dropped.
+    pub oversize: u64,
+}
+
+/// One core's driver.
+pub struct Driver {
+    sends: SendQueue,
+    receiver: Receiver,
+    addresses: Vec<SocketAddr>,
+    waker: Waker,
+    fallback: Option<String>,
+    receive_buffer: usize,
+}
+
+/// The receiving half; the sending half is inside [`SendQueue`].
+enum Receiver {
+    Uring(uring::Receiver),
+    Mmsg(mmsg::Receiver),
+}
+
+impl Driver {
+    /// Opens sockets and takes all memory. Must be called on the thread that will use the driver.
+    ///
+    /// Errors: AddrInUse when another process (or, without `join`, another driver) has the port;
+    /// InvalidInput for a configuration outside the bounds given there; otherwise the system's.
+    pub fn open(config: &DriverConfig) -> io::Result<Driver> {
+        let bounds = 1..=slots::SLOTS_MAX;
+        if !bounds.contains(&config.send_slots) || !bounds.contains(&config.receive_buffers) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "slots out of bounds"));
+        }
+        let sockets = socket::open_group(config)?;
+        let addresses = sockets.iter().map(|socket| socket.local).collect();
+        let receive_buffer =
+            sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or_default();
+        let done = |sends, receiver, waker, fallback| Driver {
+            sends,
+            receiver,
+            addresses,
+            waker,
+            fallback,
+            receive_buffer,
+        };
+        let (sockets, refusal) = match config.choice {
+            DriverChoice::Mmsg => (sockets, None),
+            _ => match uring::open(sockets, config) {
+                Ok((sends, receiver, waker)) => {
+                    return Ok(done(sends, Receiver::Uring(receiver), waker, None));
+                }
+                Err((_, error)) if config.choice == DriverChoice::Uring => return Err(error),
+                Err((sockets, error)) => (sockets, Some(error)),
+            },
+        };
+        let (sends, receiver, waker) = mmsg::open(sockets, config)?;
+        let fallback = refusal.map(|error| format!("io_uring was refused: {error}"));
+        Ok(done(sends, Receiver::Mmsg(receiver), waker, fallback))
+    }
+
+    /// Which driver it is.
+    pub fn kind(&self) -> DriverKind {
+        match self.receiver {
+            Receiver::Uring(_) => DriverKind::Uring,
+            Receiver::Mmsg(_) => DriverKind::Mmsg,
+        }
+    }
+
+    /// Why it is not io_uring although that was allowed.
+    pub fn fallback_reason(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// The addresses its sockets are bound to, in the order of the configuration.
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The smallest receive buffer of its sockets, in bytes of the system's accounting (which grants
+    /// twice what was asked for, and charges a datagram's overhead to it).
+    pub fn receive_buffer(&self) -> usize {
+        self.receive_buffer
+    }
+
+    /// What other threads wake this driver with.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Hands what is pending to the kernel and sleeps until a datagram arrived, a waker was used
+    /// or `timeout` passed; returns at once when one of them was there before. May return early.
+    ///
+    /// Errors: the driver is unusable from then on.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        match &mut self.receiver {
+            Receiver::Uring(receiver) => receiver.wait(&mut self.sends, timeout),
+            Receiver::Mmsg(receiver) => {
+                self.sends.submit()?;
+                receiver.wait(timeout)
+            }
+        }
+    }
+
+    /// Shows at most about `budget` datagrams to `each`, in their order of arrival per socket, with
+    /// their source address and the send queue. Never sleeps. The bytes may be changed in place.
+    pub fn receive(
+        &mut self,
+        budget: usize,
+        each: impl FnMut(SocketAddr, &mut [u8], &mut SendQueue),
+    ) -> ReceiveReport {
+        match &mut self.receiver {
+            Receiver::Uring(receiver) => receiver.receive(&mut self.sends, budget, each),
+            Receiver::Mmsg(receiver) => receiver.receive(&mut self.sends, budget, each),
+        }
+    }
+
+    /// The send queue.
+    pub fn sends(&mut self) -> &mut SendQueue {
+        &mut self.sends
+    }
+
+    /// Hands all committed slots to the kernel.
+    ///
+    /// Errors: the driver is unusable from then on. A refused datagram is not an error, it is
+    /// counted ([`Driver::take_send_failures`]).
+    pub fn submit(&mut self) -> io::Result<()> {
+        self.sends.submit()
+    }
+
+    /// Datagrams the kernel refused since the last call.
+    pub fn take_send_failures(&mut self) -> u64 {
+        self.sends.take_failures()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Receiver::Uring(receiver) = &mut self.receiver {
+            receiver.close(&mut self.sends);
+        }
+    }
+}

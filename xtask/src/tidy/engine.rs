@@ -1,6 +1,6 @@
 //! Import directions inside the crate `engine`: shard -> walk -> paths -> tables -> stages -> kit.
-//! A stage is a leaf: no stage imports another, no path another path. Read from the paths that start with `crate` or
-//! `super`; test code is exempt.
+//! A stage is a leaf: no stage imports another, no path another path. Read from the paths that start
+//! with `crate` or `super`; test code is exempt.
 
 use super::Violation;
 use super::source::{Source, Token};
@@ -173,7 +173,7 @@ fn group(tokens: &[(usize, Token<'_>)], at: usize) -> Vec<String> {
             Token::Mark('{') => depth += 1,
             Token::Mark('}') if depth == 0 => break,
             Token::Mark('}') => depth -= 1,
-            Token::Mark(',') if depth == 0 => first = true,
+            Token::Mark(',') => first = true,
             Token::Word(name) if depth == 0 && first => {
                 names.push(name.to_owned());
                 first = false;
@@ -226,6 +226,7 @@ mod tests {
             ("publish/mod.rs", "mod inner { use super::super::route::Table; }"),
             ("publish/mod.rs", "use crate::ingress::walk;"),
             ("publish/mod.rs", "use crate::*;"),
+            ("publish/mod.rs", "use crate::{kit::slab::Slab, *};"),
             ("publish/mod.rs", "use crate::Shard;"),
             ("media.rs", "use crate::feedback::report;"),
             ("media.rs", "use super::feedback::report;"),

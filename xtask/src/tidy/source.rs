@@ -40,8 +40,7 @@ impl Source {
     /// Whether the whole file is test code: `tests.rs` beside the code, or a crate's own folder
     /// `tests`. The crate `tests` is a harness and held to the rules of all code.
     pub(super) fn is_test_file(&self) -> bool {
-        self.path.ends_with("/tests.rs")
-            || (self.path.contains("/tests/") && !self.path.starts_with("tests/"))
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
     /// Whether a byte offset lies in test code.

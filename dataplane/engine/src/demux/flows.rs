@@ -14,7 +14,7 @@ use crate::kit::table::PeerPlace;
 
 /// Where datagrams of one remote address belong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flow {
+pub(crate) enum Flow {
     /// A peer of this core.
     Peer(PeerPlace),
     /// A peer whose home is another core.
@@ -27,7 +27,7 @@ struct Entry {
 }
 
 /// The address table of one core.
-pub struct Flows {
+pub(crate) struct Flows {
     entries: HashMap<SocketAddr, Entry, FixedState>,
 }
 
@@ -39,19 +39,19 @@ const ENTRIES_MAX: usize = PEERS_MAX * PATHS_PER_PEER_MAX;
 
 impl Flows {
     /// An empty table whose hash is keyed by `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { entries: HashMap::with_hasher(FixedState::with_seed(seed)) }
     }
 
     /// The flow of `from`. Cost: one hash of the address, no allocation.
-    pub fn find(&mut self, from: SocketAddr, now: Instant) -> Option<Flow> {
+    pub(crate) fn find(&mut self, from: SocketAddr, now: Instant) -> Option<Flow> {
         let entry = self.entries.get_mut(&from)?;
         entry.used = now;
         Some(entry.flow)
     }
 
     /// Binds `from`, replacing what was there. Returns false when the table is full.
-    pub fn bind(&mut self, from: SocketAddr, flow: Flow, now: Instant) -> bool {
+    pub(crate) fn bind(&mut self, from: SocketAddr, flow: Flow, now: Instant) -> bool {
         if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&from) {
             return false;
         }
@@ -60,14 +60,14 @@ impl Flows {
     }
 
     /// Removes `from` if it belongs to `peer`.
-    pub fn unbind(&mut self, from: SocketAddr, peer: PeerPlace) {
+    pub(crate) fn unbind(&mut self, from: SocketAddr, peer: PeerPlace) {
         if self.entries.get(&from).is_some_and(|entry| entry.flow == Flow::Peer(peer)) {
             self.entries.remove(&from);
         }
     }
 
     /// Forgets unused entries of other cores. Call about once a second.
-    pub fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         self.entries.retain(|_, entry| {
             matches!(entry.flow, Flow::Peer(_))
                 || now.saturating_duration_since(entry.used) < FOREIGN_IDLE

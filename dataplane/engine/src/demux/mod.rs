@@ -2,4 +2,4 @@
 
 mod flows;
 
-pub use flows::{Flow, Flows};
+pub(crate) use flows::{Flow, Flows};

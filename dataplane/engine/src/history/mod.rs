@@ -20,7 +20,7 @@ struct Entry {
 }
 
 /// The packet history of one core.
-pub struct History {
+pub(crate) struct History {
     bytes: Box<[u8]>,
     /// Bytes written since start.
     written: u64,
@@ -30,20 +30,20 @@ pub struct History {
 }
 
 /// Where the packets of one encoding are in the [`History`].
-pub struct Index {
+pub(crate) struct Index {
     /// Number of the description plus one, by sequence number; 0 where none.
     slots: Box<[u64]>,
 }
 
 impl Index {
     /// An index for an encoding of a video track (about a second) or an audio track.
-    pub fn new(video: bool) -> Self {
+    pub(crate) fn new(video: bool) -> Self {
         let slots = if video { HISTORY_PACKETS } else { AUDIO_PACKETS };
         Self { slots: vec![0; slots].into_boxed_slice() }
     }
 
     /// Forgets everything: the encoding's sequence numbers start anew.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots.fill(0);
     }
 
@@ -54,7 +54,7 @@ impl Index {
 
 impl History {
     /// Takes the whole memory at once.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: vec![0; HISTORY_BYTES].into_boxed_slice(),
             written: 0,
@@ -64,7 +64,7 @@ impl History {
     }
 
     /// Keeps a copy of `bytes`, the plaintext packet that `packet` describes.
-    pub fn keep(&mut self, index: &mut Index, packet: &Packet, bytes: &[u8]) {
+    pub(crate) fn keep(&mut self, index: &mut Index, packet: &Packet, bytes: &[u8]) {
         let Ok(len) = u16::try_from(bytes.len()) else { return };
         let size = self.bytes.len() as u64;
         let room = size - self.written % size;
@@ -86,7 +86,7 @@ impl History {
     }
 
     /// The packet with extended sequence number `sequence`, if it is still here.
-    pub fn find(&self, index: &Index, sequence: u64) -> Option<(&Packet, &[u8])> {
+    pub(crate) fn find(&self, index: &Index, sequence: u64) -> Option<(&Packet, &[u8])> {
         let number = index.slots[index.slot(sequence)].checked_sub(1)?;
         if self.described - number > ENTRIES as u64 {
             return None;
@@ -102,7 +102,7 @@ impl History {
     }
 
     /// Whether that packet was kept (and is still described).
-    pub fn contains(&self, index: &Index, sequence: u64) -> bool {
+    pub(crate) fn contains(&self, index: &Index, sequence: u64) -> bool {
         self.find(index, sequence).is_some()
     }
 }

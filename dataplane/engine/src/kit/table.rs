@@ -74,6 +74,12 @@ pub struct Table<N, T> {
     free: Vec<u32>,
 }
 
+impl<N: Name, T> Default for Table<N, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<N: Name, T> Table<N, T> {
     /// An empty table. Grows when objects are added (control path), never otherwise.
     pub fn new() -> Self {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 /// Least time between two requests to one encoding. Chosen: above a usual round trip, so that the
 /// answer to the last request is not asked for again, and below what a viewer takes for a freeze.
-pub const INTERVAL_MIN: Duration = Duration::from_millis(250);
+pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// The key-frame requests of one encoding.
 #[derive(Default)]
-pub struct KeyFrames {
+pub(crate) struct KeyFrames {
     asked: Option<Instant>,
     wanted: bool,
 }
@@ -17,13 +17,13 @@ pub struct KeyFrames {
 impl KeyFrames {
     /// Someone needs a key frame. Returns true when the publisher is to be asked right now;
     /// otherwise the wish is kept for [`KeyFrames::due`].
-    pub fn want(&mut self, now: Instant) -> bool {
+    pub(crate) fn want(&mut self, now: Instant) -> bool {
         self.wanted = true;
         self.due(now)
     }
 
     /// Whether a kept wish may be sent now; if so it counts as sent.
-    pub fn due(&mut self, now: Instant) -> bool {
+    pub(crate) fn due(&mut self, now: Instant) -> bool {
         let rested =
             self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= INTERVAL_MIN);
         let send = self.wanted && rested;
@@ -35,7 +35,7 @@ impl KeyFrames {
     }
 
     /// A key frame began: whoever wanted one has it.
-    pub fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         self.wanted = false;
     }
 }

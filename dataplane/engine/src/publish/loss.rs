@@ -20,24 +20,24 @@ struct Gap {
 }
 
 /// The open gaps of one encoding.
-pub struct Gaps {
+pub(crate) struct Gaps {
     open: Vec<Gap>,
 }
 
 impl Gaps {
     /// No gaps; the memory for all is taken here.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { open: Vec::with_capacity(GAPS_MAX) }
     }
 
     /// Forgets everything: sequence numbers start anew.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.open.clear();
     }
 
     /// The numbers between `newest` and `sequence` are missing. Returns false when they are too
     /// many to be repaired: a key frame is the better remedy.
-    pub fn on_jump(&mut self, newest: u64, sequence: u64, now: Instant) -> bool {
+    pub(crate) fn on_jump(&mut self, newest: u64, sequence: u64, now: Instant) -> bool {
         let missing = sequence.saturating_sub(newest + 1);
         if missing as usize > GAPS_MAX - self.open.len() {
             self.open.clear();
@@ -50,7 +50,7 @@ impl Gaps {
     }
 
     /// A packet older than the newest arrived. Returns whether it filled an open gap.
-    pub fn on_late(&mut self, sequence: u64) -> bool {
+    pub(crate) fn on_late(&mut self, sequence: u64) -> bool {
         match self.open.iter().position(|gap| gap.sequence == sequence) {
             Some(place) => {
                 self.open.remove(place);
@@ -62,7 +62,7 @@ impl Gaps {
 
     /// Writes the numbers that are to be asked for now into `numbers`, in order; returns how many.
     /// Gaps that were asked for often enough are given up.
-    pub fn due(&mut self, now: Instant, numbers: &mut [u16]) -> usize {
+    pub(crate) fn due(&mut self, now: Instant, numbers: &mut [u16]) -> usize {
         self.open.retain(|gap| gap.requests < REQUESTS_MAX || gap.due > now);
         let mut count = 0;
         for gap in self.open.iter_mut().filter(|gap| gap.due <= now) {

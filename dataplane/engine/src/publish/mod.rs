@@ -6,4 +6,4 @@ mod loss;
 mod reception;
 mod track;
 
-pub use track::Track;
+pub(crate) use track::Track;

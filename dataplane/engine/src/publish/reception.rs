@@ -6,7 +6,7 @@ use proto::rtcp::ReportBlock;
 
 /// What was received of one encoding since its sequence numbers started.
 #[derive(Default)]
-pub struct Reception {
+pub(crate) struct Reception {
     first: Option<u64>,
     newest: u64,
     received: u64,
@@ -20,12 +20,18 @@ pub struct Reception {
 
 impl Reception {
     /// Newest extended sequence number, if any packet arrived.
-    pub fn newest(&self) -> Option<u64> {
+    pub(crate) fn newest(&self) -> Option<u64> {
         self.first.map(|_| self.newest)
     }
 
     /// Counts a packet. `clock_rate` in Hz.
-    pub fn on_packet(&mut self, sequence: u64, timestamp: u32, clock_rate: u32, now: Instant) {
+    pub(crate) fn on_packet(
+        &mut self,
+        sequence: u64,
+        timestamp: u32,
+        clock_rate: u32,
+        now: Instant,
+    ) {
         if self.first.is_none() {
             self.first = Some(sequence);
             self.newest = sequence;
@@ -46,12 +52,12 @@ impl Reception {
     }
 
     /// Remembers a sender report: the middle 32 bits of its NTP timestamp.
-    pub fn on_sender_report(&mut self, ntp: u64, now: Instant) {
+    pub(crate) fn on_sender_report(&mut self, ntp: u64, now: Instant) {
         self.last_report = Some(((ntp >> 16) as u32, now));
     }
 
     /// The report block of `ssrc`; the fraction lost covers the time since the last call.
-    pub fn report(&mut self, ssrc: u32, now: Instant) -> Option<ReportBlock> {
+    pub(crate) fn report(&mut self, ssrc: u32, now: Instant) -> Option<ReportBlock> {
         let expected = self.newest - self.first? + 1;
         let expected_now = expected - self.expected_before;
         let received_now = self.received - self.received_before;

@@ -12,7 +12,7 @@ use super::reception::Reception;
 use crate::kit::table::PeerPlace;
 
 /// One encoding as it is received.
-pub struct EncodingState {
+pub(crate) struct EncodingState {
     /// What the control plane said of it.
     pub facts: Encoding,
     /// SSRC it arrives with, once a packet came.
@@ -30,7 +30,7 @@ pub struct EncodingState {
 }
 
 /// One published track.
-pub struct Track {
+pub(crate) struct Track {
     /// Its name.
     pub id: TrackId,
     /// Its publisher.
@@ -50,7 +50,7 @@ pub struct Track {
 
 impl Track {
     /// A track without packets. `epoch` is a random start for the epochs of its encodings.
-    pub fn new(facts: &PublishFacts, peer: PeerPlace, epoch: u16, now: Instant) -> Self {
+    pub(crate) fn new(facts: &PublishFacts, peer: PeerPlace, epoch: u16, now: Instant) -> Self {
         let encodings = facts.encodings.iter().map(|encoding| EncodingState {
             facts: *encoding,
             ssrc: None,
@@ -74,7 +74,7 @@ impl Track {
 
     /// Takes new facts over (renegotiation); encodings that stay keep their state. Returns false
     /// when the encodings are others: the track must then be made anew.
-    pub fn update(&mut self, facts: &PublishFacts) -> bool {
+    pub(crate) fn update(&mut self, facts: &PublishFacts) -> bool {
         let same_rids = self.encodings.len() == facts.encodings.len()
             && self.encodings.iter().zip(&facts.encodings).all(|(a, b)| a.facts.rid == b.rid);
         if !same_rids || self.kind != facts.kind {
@@ -89,22 +89,22 @@ impl Track {
     }
 
     /// The primary payload type `payload_type`.
-    pub fn payload(&self, payload_type: u8) -> Option<&PublishedPayload> {
+    pub(crate) fn payload(&self, payload_type: u8) -> Option<&PublishedPayload> {
         self.payloads.iter().find(|payload| payload.payload_type == payload_type)
     }
 
     /// The primary payload type whose retransmissions have `payload_type`.
-    pub fn retransmitted(&self, payload_type: u8) -> Option<&PublishedPayload> {
+    pub(crate) fn retransmitted(&self, payload_type: u8) -> Option<&PublishedPayload> {
         self.payloads.iter().find(|payload| payload.rtx == Some(payload_type))
     }
 
     /// Whether the publisher answers NACK.
-    pub fn answers_nack(&self) -> bool {
+    pub(crate) fn answers_nack(&self) -> bool {
         self.payloads.iter().any(|payload| payload.nack)
     }
 
     /// The encoding that signalled `ssrc`, and whether that is its retransmission SSRC.
-    pub fn signalled(&self, ssrc: u32) -> Option<(u8, bool)> {
+    pub(crate) fn signalled(&self, ssrc: u32) -> Option<(u8, bool)> {
         self.encodings.iter().zip(0u8..).find_map(|(state, number)| {
             if state.facts.ssrc == Some(ssrc) {
                 Some((number, false))
@@ -117,7 +117,7 @@ impl Track {
     }
 
     /// The encoding with `rid`.
-    pub fn with_rid(&self, rid: Label) -> Option<u8> {
+    pub(crate) fn with_rid(&self, rid: Label) -> Option<u8> {
         self.encodings
             .iter()
             .zip(0u8..)
@@ -126,7 +126,7 @@ impl Track {
 
     /// Binds an encoding to the SSRC it arrives with. When it had another one before, its sequence
     /// numbers start anew: the epoch moves and statistics begin again.
-    pub fn bind(&mut self, encoding: u8, ssrc: u32) {
+    pub(crate) fn bind(&mut self, encoding: u8, ssrc: u32) {
         let Some(state) = self.encodings.get_mut(usize::from(encoding)) else { return };
         if state.ssrc.is_some_and(|bound| bound != ssrc) {
             state.epoch = state.epoch.wrapping_add(1);

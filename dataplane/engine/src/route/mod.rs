@@ -12,7 +12,7 @@ use crate::kit::table::SubscriptionPlace;
 
 /// The latest sender report of an encoding (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClockPair {
+pub(crate) struct ClockPair {
     /// NTP timestamp, 32.32 fixed point, of the publisher's clock.
     pub ntp: u64,
     /// RTP timestamp of the same instant.
@@ -20,7 +20,7 @@ pub struct ClockPair {
 }
 
 /// One encoding as its subscribers on this core see it. `I` indexes the history.
-pub struct FeedEncoding<I> {
+pub(crate) struct FeedEncoding<I> {
     /// Its packets in the history.
     pub index: I,
     /// Epoch of those packets.
@@ -32,7 +32,7 @@ pub struct FeedEncoding<I> {
 }
 
 /// A track's packets on one core. `I` indexes the history.
-pub struct Feed<I> {
+pub(crate) struct Feed<I> {
     /// The track.
     pub track: TrackId,
     /// Audio or video.
@@ -53,7 +53,7 @@ const _: () = assert!(CORES_MAX <= 64);
 
 impl<I> Feed<I> {
     /// A feed without targets.
-    pub fn new(track: TrackId, kind: MediaKind, home: CoreId) -> Self {
+    pub(crate) fn new(track: TrackId, kind: MediaKind, home: CoreId) -> Self {
         Self {
             track,
             kind,
@@ -66,12 +66,12 @@ impl<I> Feed<I> {
     }
 
     /// Whether nobody needs this feed any more.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         !self.published && self.subscriptions.is_empty() && self.cores == 0
     }
 
     /// The other cores that want the packets.
-    pub fn cores(&self) -> impl Iterator<Item = CoreId> + use<I> {
+    pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + use<I> {
         let mut left = self.cores;
         std::iter::from_fn(move || {
             let next = left.trailing_zeros();
@@ -81,7 +81,7 @@ impl<I> Feed<I> {
     }
 
     /// Adds or removes a core.
-    pub fn reach(&mut self, core: CoreId, wanted: bool) {
+    pub(crate) fn reach(&mut self, core: CoreId, wanted: bool) {
         let Some(bit) = 1u64.checked_shl(u32::from(core.0)) else { return };
         if wanted {
             self.cores |= bit;
@@ -91,13 +91,13 @@ impl<I> Feed<I> {
     }
 
     /// Removes a subscription.
-    pub fn leave(&mut self, subscription: SubscriptionPlace) {
+    pub(crate) fn leave(&mut self, subscription: SubscriptionPlace) {
         self.subscriptions.retain(|kept| *kept != subscription);
     }
 
     /// The encoding of `packet`, made by `new_index` when it is the first one. Returns whether the
     /// packet starts a new epoch of it.
-    pub fn encoding(
+    pub(crate) fn encoding(
         &mut self,
         packet: &Packet,
         new_index: impl Fn() -> I,

@@ -9,7 +9,7 @@ use crate::kit::packet::Packet;
 
 /// The numbers of one outbound packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     /// SSRC.
     pub ssrc: u32,
     /// Payload type.
@@ -22,7 +22,7 @@ pub struct Numbers {
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
 /// `padding` sets the P bit. Cost: a few nanoseconds per header extension, no allocation.
-pub fn write(
+pub(crate) fn write(
     slot: &mut [u8],
     numbers: Numbers,
     (packet, bytes): (&Packet, &[u8]),

@@ -5,5 +5,5 @@ mod resend;
 mod rewrite;
 mod subscription;
 
-pub use header::{Numbers, write as write_header};
-pub use subscription::{Pick, Subscription};
+pub(crate) use header::{Numbers, write as write_header};
+pub(crate) use subscription::{Pick, Subscription};

@@ -7,24 +7,24 @@ const SAVED_MAX: u32 = 128;
 const SENT_PER_RESEND: u32 = 2;
 
 /// The resend budget of one subscription.
-pub struct Budget {
+pub(crate) struct Budget {
     /// In units of 1 / [`SENT_PER_RESEND`] resend.
     saved: u32,
 }
 
 impl Budget {
     /// A full bucket.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { saved: SAVED_MAX * SENT_PER_RESEND }
     }
 
     /// A packet was sent for the first time.
-    pub fn earn(&mut self) {
+    pub(crate) fn earn(&mut self) {
         self.saved = (self.saved + 1).min(SAVED_MAX * SENT_PER_RESEND);
     }
 
     /// Takes one resend out; false when the bucket is empty.
-    pub fn spend(&mut self) -> bool {
+    pub(crate) fn spend(&mut self) -> bool {
         match self.saved.checked_sub(SENT_PER_RESEND) {
             Some(rest) => {
                 self.saved = rest;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::kit::packet::Packet;
 
 /// The numbers of one outbound stream.
-pub struct Rewrite {
+pub(crate) struct Rewrite {
     /// Encoding and epoch that are shown; None before the first packet.
     source: Option<(u8, u16)>,
     /// First source number of the segment.
@@ -30,7 +30,7 @@ impl Rewrite {
     /// Starts right after `sequence` and at `timestamp`. The first number is kept below 2^15: the
     /// receiver's roll-over counter starts at 0 (RFC 3711 section 3.3.1), early losses must not
     /// hide a wrap.
-    pub fn new(sequence: u16, timestamp: u32) -> Self {
+    pub(crate) fn new(sequence: u16, timestamp: u32) -> Self {
         Self {
             source: None,
             first: 0,
@@ -43,22 +43,22 @@ impl Rewrite {
     }
 
     /// Whether `packet` belongs to the source that is shown.
-    pub fn shows(&self, packet: &Packet) -> bool {
+    pub(crate) fn shows(&self, packet: &Packet) -> bool {
         self.source == Some((packet.encoding, packet.epoch))
     }
 
     /// The encoding that is shown.
-    pub fn encoding(&self) -> Option<u8> {
+    pub(crate) fn encoding(&self) -> Option<u8> {
         self.source.map(|(encoding, _)| encoding)
     }
 
     /// The track changed: whatever comes next is another source.
-    pub fn forget_source(&mut self) {
+    pub(crate) fn forget_source(&mut self) {
         self.source = None;
     }
 
     /// Starts a new segment with `packet` as its first. `clock_rate` in Hz.
-    pub fn begin(&mut self, packet: &Packet, clock_rate: u32, now: Instant) {
+    pub(crate) fn begin(&mut self, packet: &Packet, clock_rate: u32, now: Instant) {
         let timestamp = match self.newest_at {
             None => self.newest_timestamp,
             Some(at) => {
@@ -75,7 +75,7 @@ impl Rewrite {
 
     /// The outbound index and timestamp of `packet`, which must be of the shown source; None when
     /// it belongs before the segment.
-    pub fn map(&mut self, packet: &Packet, now: Instant) -> Option<(u64, u32)> {
+    pub(crate) fn map(&mut self, packet: &Packet, now: Instant) -> Option<(u64, u32)> {
         if packet.sequence < self.first {
             return None;
         }
@@ -90,13 +90,13 @@ impl Rewrite {
     }
 
     /// An RTP timestamp of the shown source in the outbound clock.
-    pub fn timestamp(&self, source: u32) -> u32 {
+    pub(crate) fn timestamp(&self, source: u32) -> u32 {
         source.wrapping_add(self.timestamp_offset)
     }
 
     /// Outbound index and source number of the packet that was sent with `sequence`; None when it
     /// is not of the current segment.
-    pub fn sent_as(&self, sequence: u16) -> Option<(u64, u64)> {
+    pub(crate) fn sent_as(&self, sequence: u16) -> Option<(u64, u64)> {
         self.source?;
         let index = proto::rtp::extend(self.newest, sequence);
         let source = index.wrapping_sub(self.sequence_offset);

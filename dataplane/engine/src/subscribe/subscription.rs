@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use common::command::{PayloadMapping, SubscribeFacts};
-use common::id::SubscriptionId;
 use common::media::{Label, MediaKind};
 
 use super::resend::Budget;
@@ -17,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What a subscription does with a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pick {
+pub(crate) enum Pick {
     /// Send it under these numbers.
     Forward {
         /// Outbound packet index: roll-over counter and sequence number.
@@ -32,9 +31,7 @@ pub enum Pick {
 }
 
 /// One subscription.
-pub struct Subscription {
-    /// Its name.
-    pub id: SubscriptionId,
+pub(crate) struct Subscription {
     /// The peer that receives it.
     pub peer: PeerPlace,
     /// The feed it shows.
@@ -70,7 +67,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// A subscription that has sent nothing. `random` decides its first numbers.
-    pub fn new(
+    pub(crate) fn new(
         facts: &SubscribeFacts,
         peer: PeerPlace,
         feed: FeedPlace,
@@ -78,7 +75,6 @@ impl Subscription {
         now: Instant,
     ) -> Self {
         Self {
-            id: facts.subscription,
             peer,
             feed,
             ssrc: facts.ssrc,
@@ -100,7 +96,7 @@ impl Subscription {
     }
 
     /// Takes new facts over. Returns whether a key frame is needed now.
-    pub fn update(&mut self, facts: &SubscribeFacts, feed: FeedPlace, now: Instant) -> bool {
+    pub(crate) fn update(&mut self, facts: &SubscribeFacts, feed: FeedPlace, now: Instant) -> bool {
         let moved = self.feed != feed;
         self.feed = feed;
         self.mid = facts.mid;
@@ -117,12 +113,12 @@ impl Subscription {
     }
 
     /// The encoding that the control plane pinned.
-    pub fn pinned(&self) -> Option<u8> {
+    pub(crate) fn pinned(&self) -> Option<u8> {
         self.pinned
     }
 
     /// Wants to show `encoding` from its next key frame on. Returns whether a key frame is needed.
-    pub fn want(&mut self, encoding: u8, now: Instant) -> bool {
+    pub(crate) fn want(&mut self, encoding: u8, now: Instant) -> bool {
         if self.rewrite.encoding() == Some(encoding) {
             self.wanted = Some(encoding);
             return false;
@@ -137,13 +133,13 @@ impl Subscription {
 
     /// The encoding whose key frame this subscription waits for, if it waits: the wanted one, or
     /// encoding 0 while any will do.
-    pub fn waits_for(&self) -> Option<u8> {
+    pub(crate) fn waits_for(&self) -> Option<u8> {
         self.waiting?;
         (self.kind == MediaKind::Video).then_some(self.wanted.unwrap_or(0))
     }
 
     /// Decides about `packet`. Cost: no allocation; a scan of the payload types.
-    pub fn pick(&mut self, packet: &Packet, now: Instant) -> Pick {
+    pub(crate) fn pick(&mut self, packet: &Packet, now: Instant) -> Pick {
         if !self.rewrite.shows(packet) && !self.starts_with(packet, now) {
             return Pick::Skip;
         }
@@ -156,12 +152,12 @@ impl Subscription {
     }
 
     /// How the publisher's `payload_type` leaves.
-    pub fn mapping(&self, payload_type: u8) -> Option<&PayloadMapping> {
+    pub(crate) fn mapping(&self, payload_type: u8) -> Option<&PayloadMapping> {
         self.payloads.iter().find(|mapping| mapping.from == payload_type)
     }
 
     /// Counts a packet that was sent for the first time.
-    pub fn on_sent(&mut self, payload_len: usize) {
+    pub(crate) fn on_sent(&mut self, payload_len: usize) {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_len as u32);
         self.budget.earn();
@@ -203,7 +199,7 @@ impl Subscription {
 mod tests {
     use super::*;
     use crate::kit::table::{FeedName, Table};
-    use common::id::{CoreId, PeerId, TrackId};
+    use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
 
     fn subscription(kind: MediaKind, encoding: Option<u8>, now: Instant) -> Subscription {
         let (mut peers, mut feeds) = (Table::new(), Table::new());

@@ -14,7 +14,7 @@ const NACK_MAX: usize = 64;
 impl Tables {
     /// Someone needs a key frame of `encoding`: asks its publisher, here or on its core, unless
     /// that was done just now.
-    pub fn want_key_frame(
+    pub(crate) fn want_key_frame(
         &mut self,
         feed: FeedPlace,
         encoding: u8,
@@ -37,7 +37,12 @@ impl Tables {
     }
 
     /// Asks for the first pictures of all subscriptions of a peer that wait for one.
-    pub fn ask_for_first_pictures(&mut self, peer: PeerPlace, now: Instant, host: &mut impl Host) {
+    pub(crate) fn ask_for_first_pictures(
+        &mut self,
+        peer: PeerPlace,
+        now: Instant,
+        host: &mut impl Host,
+    ) {
         let mut next = 0;
         while let Some(place) =
             self.peers.at(peer).and_then(|peer| peer.subscriptions.get(next).copied())
@@ -52,7 +57,7 @@ impl Tables {
     }
 
     /// Another core wants a key frame.
-    pub fn on_key_frame_wanted(
+    pub(crate) fn on_key_frame_wanted(
         &mut self,
         track: common::id::TrackId,
         encoding: u8,
@@ -66,7 +71,7 @@ impl Tables {
     }
 
     /// Sends kept key-frame wishes and due requests for lost packets of one track.
-    pub fn ask_publisher(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
+    pub(crate) fn ask_publisher(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
         let mut number = 0u8;
         while let Some(track) = self.tracks.at_mut(place) {
             let nack = track.answers_nack();
@@ -89,7 +94,7 @@ impl Tables {
 
     /// Sends a compound of receiver report (RFC 5506 allows reduced size only where negotiated)
     /// and what `write` adds to a peer. `write` gets our RTCP SSRC towards that peer.
-    pub fn send_rtcp(
+    pub(crate) fn send_rtcp(
         &mut self,
         peer: PeerPlace,
         host: &mut impl Host,

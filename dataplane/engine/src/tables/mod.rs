@@ -26,7 +26,7 @@ use crate::transport::Peer;
 
 /// What became of a datagram; counted in one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Authentic RTP of a published track.
     Media,
     /// STUN, DTLS or RTCP that was consumed.
@@ -38,7 +38,7 @@ pub enum Outcome {
 }
 
 /// The tables of one core.
-pub struct Tables {
+pub(crate) struct Tables {
     /// Number of this core.
     pub core: CoreId,
     /// Key of the node's ICE user names and passwords.
@@ -67,7 +67,12 @@ pub struct Tables {
 
 impl Tables {
     /// The feed of `track`, made when it is missing. `home` is the publisher's core.
-    pub fn feed(&mut self, track: TrackId, kind: MediaKind, home: CoreId) -> Option<FeedPlace> {
+    pub(crate) fn feed(
+        &mut self,
+        track: TrackId,
+        kind: MediaKind,
+        home: CoreId,
+    ) -> Option<FeedPlace> {
         let name = FeedName(track);
         if let Some(stale) = self.feeds.holder(name).filter(|holder| *holder != name) {
             self.forget_feed(stale);
@@ -82,7 +87,7 @@ impl Tables {
     }
 
     /// Removes the feed at `place` when nobody needs it any more.
-    pub fn drop_idle_feed(&mut self, place: FeedPlace) {
+    pub(crate) fn drop_idle_feed(&mut self, place: FeedPlace) {
         if self.feeds.at(place).is_some_and(Feed::is_idle) {
             self.feeds.remove(place);
         }
@@ -99,7 +104,7 @@ impl Tables {
     }
 
     /// Brings the gauges up to date.
-    pub fn gauge(&mut self) {
+    pub(crate) fn gauge(&mut self) {
         self.counters.peers = self.peers.len() as u64;
         self.counters.tracks = self.tracks.len() as u64;
         self.counters.subscriptions = self.subscriptions.len() as u64;
@@ -107,7 +112,7 @@ impl Tables {
 }
 
 /// Sends the slot lent last and counts it.
-pub fn send(counters: &mut Counters, host: &mut impl Host, to: SocketAddr, len: usize) {
+pub(crate) fn send(counters: &mut Counters, host: &mut impl Host, to: SocketAddr, len: usize) {
     counters.datagrams_out += 1;
     counters.bytes_out += len as u64;
     host.commit(to, len);

@@ -13,7 +13,7 @@ use crate::transport::Progress;
 impl Tables {
     /// Lets the handshake of a peer go on as far as it can. What it sends goes to `via`, the
     /// address that the last datagram came from, or else to the selected path.
-    pub fn drive(
+    pub(crate) fn drive(
         &mut self,
         place: PeerPlace,
         via: Option<SocketAddr>,
@@ -44,7 +44,7 @@ impl Tables {
     }
 
     /// Ends a peer: says goodbye, removes everything of it, reports it.
-    pub fn close(
+    pub(crate) fn close(
         &mut self,
         place: PeerPlace,
         reason: CloseReason,
@@ -66,7 +66,7 @@ impl Tables {
     }
 
     /// Removes a subscription from all tables.
-    pub fn remove_subscription(&mut self, place: SubscriptionPlace) {
+    pub(crate) fn remove_subscription(&mut self, place: SubscriptionPlace) {
         let Some(subscription) = self.subscriptions.remove(place) else { return };
         if let Some(peer) = self.peers.at_mut(subscription.peer) {
             peer.subscriptions.retain(|kept| *kept != place);
@@ -78,7 +78,7 @@ impl Tables {
     }
 
     /// Removes a published track from all tables; its subscriptions stay, without packets.
-    pub fn remove_track(&mut self, place: TrackPlace) {
+    pub(crate) fn remove_track(&mut self, place: TrackPlace) {
         let Some(track) = self.tracks.remove(place) else { return };
         if let Some(peer) = self.peers.at_mut(track.peer) {
             peer.tracks.retain(|kept| *kept != place);

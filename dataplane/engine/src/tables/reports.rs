@@ -14,12 +14,12 @@ use crate::route::ClockPair;
 /// Report blocks in one receiver report (RFC 3550: a 5-bit count).
 const BLOCKS_MAX: usize = 31;
 /// CNAME of every stream this node sends: receivers pair audio and video by the SDP's msid.
-pub const CNAME: &[u8] = b"fanfall";
+pub(super) const CNAME: &[u8] = b"fanfall";
 
 impl Tables {
     /// A sender report of `encoding` arrived: keeps it and passes it on, in each subscriber's
     /// clock, to whoever shows that encoding.
-    pub fn relay_sender_report(
+    pub(crate) fn relay_sender_report(
         &mut self,
         place: FeedPlace,
         encoding: u8,
@@ -60,7 +60,12 @@ impl Tables {
     }
 
     /// Sends receiver reports about everything a peer publishes.
-    pub fn report_reception(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) {
+    pub(crate) fn report_reception(
+        &mut self,
+        place: PeerPlace,
+        now: Instant,
+        host: &mut impl Host,
+    ) {
         let mut blocks = [ReportBlock::default(); BLOCKS_MAX];
         let mut count = 0;
         let Some(peer) = self.peers.at(place) else { return };
@@ -91,7 +96,12 @@ impl Tables {
     }
 
     /// Sends the transport-wide feedback that is pending for a peer.
-    pub fn report_arrivals(&mut self, place: PeerPlace, base: Instant, host: &mut impl Host) {
+    pub(crate) fn report_arrivals(
+        &mut self,
+        place: PeerPlace,
+        base: Instant,
+        host: &mut impl Host,
+    ) {
         let Some(peer) = self.peers.at_mut(place) else { return };
         let (sender, Some(arrivals)) = (peer.rtcp_ssrc, peer.arrivals.as_mut()) else { return };
         if !arrivals.pending() {

@@ -10,7 +10,7 @@ use proto::dtls::{Certificate, Dtls, DtlsError, DtlsOutput};
 use proto::srtp::Keying;
 
 /// What the handshake brought forth; to be acted on by the caller.
-pub enum Progress {
+pub(crate) enum Progress {
     /// A datagram of this many bytes lies in the buffer and wants to be sent.
     Send(usize),
     /// Keys are agreed and the certificate is the one the SDP promised.
@@ -29,7 +29,7 @@ pub enum Progress {
 }
 
 /// The DTLS side of one peer.
-pub struct Establish {
+pub(crate) struct Establish {
     dtls: Dtls,
     since: Instant,
     deadline: Option<Instant>,
@@ -40,7 +40,7 @@ pub struct Establish {
 
 impl Establish {
     /// Starts in the server role.
-    pub fn new(certificate: &Arc<Certificate>, now: Instant) -> Self {
+    pub(crate) fn new(certificate: &Arc<Certificate>, now: Instant) -> Self {
         Self {
             dtls: Dtls::new(certificate, now),
             since: now,
@@ -53,7 +53,7 @@ impl Establish {
 
     /// Sets the fingerprint that the peer's certificate must have. A later, different one counts
     /// only as long as no certificate was presented.
-    pub fn promise(&mut self, fingerprint: [u8; 32]) {
+    pub(crate) fn promise(&mut self, fingerprint: [u8; 32]) {
         self.promised = Some(fingerprint);
     }
 
@@ -61,7 +61,11 @@ impl Establish {
     ///
     /// # Errors
     /// The peer must end for the reason given.
-    pub fn on_datagram(&mut self, datagram: &[u8], now: Instant) -> Result<bool, CloseReason> {
+    pub(crate) fn on_datagram(
+        &mut self,
+        datagram: &[u8],
+        now: Instant,
+    ) -> Result<bool, CloseReason> {
         match self.dtls.on_datagram(datagram, now) {
             Ok(()) => Ok(true),
             Err(DtlsError::Rejected) => Ok(false),
@@ -73,7 +77,7 @@ impl Establish {
     ///
     /// # Errors
     /// The handshake failed or took too long: the peer must end for the reason given.
-    pub fn on_deadline(&mut self, now: Instant) -> Result<(), CloseReason> {
+    pub(crate) fn on_deadline(&mut self, now: Instant) -> Result<(), CloseReason> {
         if !self.connected && now.saturating_duration_since(self.since) >= HANDSHAKE_MAX {
             return Err(CloseReason::HandshakeFailed);
         }
@@ -85,7 +89,7 @@ impl Establish {
     }
 
     /// Asks for the next step; call until [`Progress::Idle`] or [`Progress::Failed`].
-    pub fn poll(&mut self, buffer: &mut [u8], now: Instant) -> Progress {
+    pub(crate) fn poll(&mut self, buffer: &mut [u8], now: Instant) -> Progress {
         loop {
             match self.dtls.poll(buffer, now) {
                 DtlsOutput::Datagram(datagram) => return Progress::Send(datagram.len()),
@@ -103,12 +107,12 @@ impl Establish {
     }
 
     /// Sends close_notify with the next [`Establish::poll`].
-    pub fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self, now: Instant) {
         self.dtls.close(now);
     }
 
     /// Whether keys were handed over.
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }
 

@@ -5,6 +5,6 @@ mod establish;
 mod peer;
 mod streams;
 
-pub use establish::Progress;
-pub use peer::{Peer, PeerConfig};
-pub use streams::Binding;
+pub(crate) use establish::Progress;
+pub(crate) use peer::{Peer, PeerConfig};
+pub(crate) use streams::Binding;

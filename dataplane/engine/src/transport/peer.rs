@@ -17,7 +17,7 @@ use super::streams::Streams;
 use crate::kit::table::{SubscriptionPlace, TrackPlace};
 
 /// What a peer is made from.
-pub struct PeerConfig<'a> {
+pub(crate) struct PeerConfig<'a> {
     /// Its name.
     pub id: PeerId,
     /// The node's certificate.
@@ -27,7 +27,7 @@ pub struct PeerConfig<'a> {
 }
 
 /// One peer of this core.
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its name.
     pub id: PeerId,
     /// Paths, nomination and consent.
@@ -58,7 +58,7 @@ struct Keys {
 
 impl Peer {
     /// A peer whose first authenticated check arrived at `now`.
-    pub fn new(config: &PeerConfig<'_>, now: Instant) -> Self {
+    pub(crate) fn new(config: &PeerConfig<'_>, now: Instant) -> Self {
         Self {
             id: config.id,
             ice: IceLite::new(now),
@@ -75,7 +75,7 @@ impl Peer {
 
     /// Installs the keys of a finished handshake. We are the DTLS server: the client's write keys
     /// open what arrives.
-    pub fn install(&mut self, keying: &Keying) {
+    pub(crate) fn install(&mut self, keying: &Keying) {
         self.keys = Some(Box::new(Keys {
             open: Open::new(keying, true),
             seal: Seal::new(keying, false),
@@ -84,19 +84,19 @@ impl Peer {
     }
 
     /// Key for what arrives, with the table it is used with; None before the handshake ended.
-    pub fn opening(&mut self) -> Option<(&Open, &mut Streams)> {
+    pub(crate) fn opening(&mut self) -> Option<(&Open, &mut Streams)> {
         Some((&self.keys.as_ref()?.open, &mut self.streams))
     }
 
     /// Key for what leaves and the address it leaves to; None while there is either no key or no
     /// address that proved itself.
-    pub fn sealing(&self) -> Option<(&Seal, SocketAddr)> {
+    pub(crate) fn sealing(&self) -> Option<(&Seal, SocketAddr)> {
         Some((&self.keys.as_ref()?.seal, self.ice.selected()?))
     }
 
     /// Seals the compound RTCP packet in `slot[..len]` under the next index. Returns the length
     /// and the address, or None as [`Peer::sealing`] does, or when all indexes are used up.
-    pub fn seal_rtcp(&mut self, slot: &mut [u8], len: usize) -> Option<(usize, SocketAddr)> {
+    pub(crate) fn seal_rtcp(&mut self, slot: &mut [u8], len: usize) -> Option<(usize, SocketAddr)> {
         let to = self.ice.selected()?;
         let keys = self.keys.as_mut()?;
         if keys.rtcp_index >= 1 << 31 {

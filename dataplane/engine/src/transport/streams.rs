@@ -8,7 +8,7 @@ use crate::kit::table::TrackPlace;
 
 /// What an inbound SSRC carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Binding {
+pub(crate) enum Binding {
     /// Not known yet: no published track claimed it.
     Unbound,
     /// Media of an encoding.
@@ -18,7 +18,7 @@ pub enum Binding {
 }
 
 /// One inbound SSRC.
-pub struct Stream {
+pub(crate) struct Stream {
     /// Replay window and index of the newest packet.
     pub replay: InboundStream,
     /// What it carries.
@@ -26,7 +26,7 @@ pub struct Stream {
 }
 
 /// The inbound SSRCs of one peer.
-pub struct Streams {
+pub(crate) struct Streams {
     /// Parallel to `streams`: a scan over plain integers finds the place.
     ssrcs: Vec<u32>,
     streams: Vec<Stream>,
@@ -35,23 +35,23 @@ pub struct Streams {
 
 impl Streams {
     /// No streams.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ssrcs: Vec::new(), streams: Vec::new(), rtcp: Vec::new() }
     }
 
     /// The place of `ssrc`.
-    pub fn place(&self, ssrc: u32) -> Option<usize> {
+    pub(crate) fn place(&self, ssrc: u32) -> Option<usize> {
         self.ssrcs.iter().position(|known| *known == ssrc)
     }
 
     /// The stream at `place`.
-    pub fn at(&mut self, place: usize) -> Option<&mut Stream> {
+    pub(crate) fn at(&mut self, place: usize) -> Option<&mut Stream> {
         self.streams.get_mut(place)
     }
 
     /// Stores a stream after its first authentic packet. Returns its place, or None when the peer
     /// has [`SSRCS_PER_PEER_MAX`] already.
-    pub fn add(&mut self, ssrc: u32, replay: InboundStream) -> Option<usize> {
+    pub(crate) fn add(&mut self, ssrc: u32, replay: InboundStream) -> Option<usize> {
         if self.ssrcs.len() >= SSRCS_PER_PEER_MAX {
             return None;
         }
@@ -61,7 +61,7 @@ impl Streams {
     }
 
     /// Unbinds every SSRC of `track`.
-    pub fn release(&mut self, track: TrackPlace) {
+    pub(crate) fn release(&mut self, track: TrackPlace) {
         for stream in &mut self.streams {
             match stream.binding {
                 Binding::Media(bound, _) | Binding::Retransmission(bound, _) if bound == track => {
@@ -73,16 +73,16 @@ impl Streams {
     }
 
     /// A copy of the SRTCP state of `ssrc`, fresh when it was never seen.
-    pub fn rtcp(&self, ssrc: u32) -> InboundRtcp {
+    pub(crate) fn rtcp(&self, ssrc: u32) -> InboundRtcp {
         self.rtcp
             .iter()
             .find(|(known, _)| *known == ssrc)
-            .map_or_else(InboundRtcp::default, |(_, state)| state.clone())
+            .map_or_else(InboundRtcp::default, |(_, state)| *state)
     }
 
     /// Stores the SRTCP state of `ssrc` after an authentic packet. Returns false when there is no
     /// place left: the packet must then be dropped, for its replay could not be noticed.
-    pub fn keep_rtcp(&mut self, ssrc: u32, state: InboundRtcp) -> bool {
+    pub(crate) fn keep_rtcp(&mut self, ssrc: u32, state: InboundRtcp) -> bool {
         if let Some((_, kept)) = self.rtcp.iter_mut().find(|(known, _)| *known == ssrc) {
             *kept = state;
             return true;

@@ -1,0 +1,268 @@
+//! One offer, one answer.
+
+use common::command::PublishedPayload;
+use common::media::{Codec, Extension, MediaKind};
+use controlplane::sdp::{Description, Direction, SdpErrorKind, WishError, WishOutcome};
+
+use crate::support::{
+    OFFERS, OTHER_OFFERS, answer, check_answer, close, negotiation, publish, published, receive,
+    sample, section_text, source, text,
+};
+
+#[test]
+fn every_recorded_offer_gets_a_valid_answer() {
+    for name in OFFERS.into_iter().chain(OTHER_OFFERS) {
+        let mut negotiation = negotiation();
+        let offer = sample(name);
+        let mids: Vec<_> = offer.sending().map(|section| publish(&section.mid)).collect();
+        let answered = negotiation.answer(&offer, &mids).unwrap_or_else(|e| panic!("{name}: {e}"));
+        check_answer(&offer, &answered.sdp);
+        for outcome in &answered.outcomes {
+            let Ok(WishOutcome::Published(published)) = outcome else {
+                panic!("{name} {outcome:?}")
+            };
+            assert!(!published.payloads.is_empty() && !published.encodings.is_empty(), "{name}");
+        }
+        assert_eq!(
+            answered.sdp.matches("a=setup:passive").count(),
+            offer.sections.iter().filter(|s| !s.stopped && s.kind.media().is_some()).count(),
+            "{name}"
+        );
+        assert!(negotiation.remote_fingerprint().is_some(), "{name}");
+    }
+}
+
+#[test]
+fn chromium_publishes_with_all_its_codecs() {
+    let mut negotiation = negotiation();
+    let answered = answer(
+        &mut negotiation,
+        &text("chromium-publish-audio-video"),
+        &[publish("0"), publish("1")],
+    );
+    let audio = published(&answered, 0);
+    assert_eq!(audio.payloads[0].payload_type, 111);
+    assert_eq!(audio.payloads[0].codec, Codec::Opus);
+    let types: Vec<u8> = audio.payloads.iter().map(|p| p.payload_type).collect();
+    assert_eq!(types, [111, 63, 9, 0, 8, 13, 110, 126]);
+    let video = published(&answered, 1);
+    assert_eq!(
+        video.payloads[0],
+        PublishedPayload {
+            payload_type: 96,
+            codec: Codec::Vp8,
+            clock_rate: 90_000,
+            rtx: Some(97),
+            nack: true,
+            pli: true
+        }
+    );
+    assert!(video.payloads.iter().all(|p| p.rtx.is_some()));
+    assert!(!answered.sdp.contains("ulpfec") && !answered.sdp.contains("red/90000"));
+    let text = section_text(&answered.sdp, 1);
+    assert!(text.contains("a=rtcp-fb:96 transport-cc\r\n") && !text.contains("goog-remb"));
+    assert!(
+        text.contains("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+    );
+    assert!(text.contains("a=recvonly") && !text.contains("a=ssrc:"));
+    let map = negotiation.extensions();
+    assert_eq!(map.id(Extension::Mid), Some(4));
+    assert_eq!(map.id(Extension::TransportCc), Some(3));
+    assert_eq!(map.id(Extension::AbsSendTime), None, "not beside transport-cc");
+    assert_eq!(map.id(Extension::TransmissionOffset), None);
+}
+
+#[test]
+fn simulcast_is_answered_by_rid() {
+    for (name, ssrcs) in [("chromium-simulcast", false), ("firefox-simulcast", true)] {
+        let mut negotiation = negotiation();
+        let answered = answer(&mut negotiation, &text(name), &[publish("0")]);
+        assert!(
+            answered.sdp.contains("a=rid:high recv\r\na=rid:medium recv\r\na=rid:low recv\r\n")
+        );
+        assert!(answered.sdp.contains("a=simulcast:recv high;medium;low\r\n"));
+        let encodings = &published(&answered, 0).encodings;
+        let rids: Vec<_> = encodings.iter().map(|e| e.rid.unwrap().as_bytes().to_vec()).collect();
+        assert_eq!(rids, [b"high".to_vec(), b"medium".to_vec(), b"low".to_vec()]);
+        assert!(
+            encodings.iter().all(|e| e.ssrc.is_some() == ssrcs && e.rtx_ssrc.is_some() == ssrcs)
+        );
+    }
+}
+
+#[test]
+fn firefox_layers_have_their_own_ssrcs() {
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &text("firefox-simulcast"), &[publish("0")]);
+    let pairs: Vec<_> =
+        published(&answered, 0).encodings.iter().map(|e| (e.ssrc, e.rtx_ssrc)).collect();
+    assert_eq!(
+        pairs,
+        [
+            (Some(175_193_653), Some(110_606_776)),
+            (Some(2_745_575_704), Some(1_987_501_776)),
+            (Some(319_462_571), Some(842_387_632))
+        ]
+    );
+}
+
+#[test]
+fn simulcast_without_the_rid_extension_is_not_answered() {
+    let offer = text("chromium-simulcast").replace("sdes:rtp-stream-id", "sdes:x-stream-id");
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[publish("0")]);
+    assert!(!answered.sdp.contains("a=simulcast") && !answered.sdp.contains("a=rid"));
+    assert_eq!(published(&answered, 0).encodings.len(), 1);
+}
+
+#[test]
+fn data_channels_are_rejected_outside_the_group() {
+    for name in ["chromium-publish-and-datachannel", "firefox-publish-and-datachannel"] {
+        let mut negotiation = negotiation();
+        let answered = answer(&mut negotiation, &text(name), &[]);
+        assert!(answered.sdp.contains("a=group:BUNDLE 0 1\r\n"), "{name}");
+        assert!(answered.sdp.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
+    }
+}
+
+#[test]
+fn unnamed_sections_are_answered_too() {
+    let mut negotiation = negotiation();
+    let offer = sample("chromium-publish-audio-video");
+    assert_eq!(negotiation.unpublished(&offer), ["0", "1"]);
+    let answered = answer(&mut negotiation, &text("chromium-publish-audio-video"), &[publish("1")]);
+    assert!(section_text(&answered.sdp, 0).contains("a=recvonly"));
+    assert_eq!(negotiation.unpublished(&offer), ["0"]);
+    let view = negotiation.section("0").unwrap();
+    assert!(!view.publishes && view.direction == Direction::RecvOnly);
+    assert_eq!(view.kind, Some(MediaKind::Audio));
+    assert!(negotiation.published("0").is_some(), "its facts are there for a later publish");
+}
+
+#[test]
+fn a_second_section_outside_the_group_is_rejected() {
+    let offer = text("chromium-publish-audio-video").replacen("BUNDLE 0 1", "BUNDLE 0", 1);
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[publish("0"), publish("1")]);
+    assert_eq!(answered.outcomes[1], Err(WishError::NoSection));
+    assert!(answered.sdp.contains("a=group:BUNDLE 0\r\n"));
+}
+
+#[test]
+fn no_rtcp_mux_no_section() {
+    let offer = text("chromium-publish-VP8").replace("a=rtcp-mux\r\n", "");
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[publish("0")]);
+    assert_eq!(answered.outcomes[0], Err(WishError::NoSection));
+}
+
+#[test]
+fn ids_above_fourteen_are_not_accepted() {
+    let offer = text("chromium-publish-VP8").replace("a=extmap:9 ", "a=extmap:15 ");
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[publish("0")]);
+    assert!(!answered.sdp.contains("a=extmap:15"));
+    assert_eq!(negotiation.extensions().id(Extension::Mid), None);
+}
+
+#[test]
+fn a_client_that_wants_the_server_role_is_refused_and_nothing_changes() {
+    let offer = text("pion-publish").replace("a=setup:actpass", "a=setup:passive");
+    let mut negotiation = negotiation();
+    let error = negotiation.answer(&Description::parse(&offer).unwrap(), &[]).unwrap_err();
+    assert_eq!(error.kind, SdpErrorKind::Order);
+    assert!(negotiation.sections().is_empty() && negotiation.remote_fingerprint().is_none());
+}
+
+#[test]
+fn a_client_receives_on_its_own_receive_sections() {
+    let (audio, video) =
+        (source("firefox-publish-audio-video", "0"), source("firefox-publish-audio-video", "1"));
+    let mut negotiation = negotiation();
+    let wishes = [receive(None, &video, 20), receive(None, &audio, 10), receive(None, &video, 30)];
+    let answered = answer(&mut negotiation, &text("chromium-recvonly-audio-video"), &wishes);
+    let Ok(WishOutcome::Receiving(got)) = &answered.outcomes[0] else { panic!() };
+    assert_eq!((got.mid.as_str(), got.ssrc, got.rtx_ssrc), ("1", 20, Some(21)));
+    let vp8 = got.payloads.iter().find(|m| m.from == 120).unwrap();
+    assert_eq!((vp8.to, vp8.rtx), (96, Some(97)));
+    let Ok(WishOutcome::Receiving(got)) = &answered.outcomes[1] else { panic!() };
+    assert_eq!(got.mid, "0");
+    assert_eq!(got.payloads.iter().find(|m| m.from == 109).unwrap().to, 111);
+    assert_eq!(got.rtx_ssrc, None, "Chromium offers no RTX for Opus");
+    assert_eq!(answered.outcomes[2], Err(WishError::NoFreeSection));
+    let video = section_text(&answered.sdp, 1);
+    assert!(video.contains("a=sendonly\r\na=msid:stream-20 track-20\r\n"));
+    assert!(video.contains("a=ssrc-group:FID 20 21\r\na=ssrc:20 cname:stream-20\r\n"));
+    assert!(!video.contains("transport-cc") && !video.contains("transport-wide-cc"));
+    assert!(!video.contains("rtp-stream-id") && !video.contains("goog-remb"));
+    assert!(video.contains("a=rtcp-fb:96 nack pli\r\n"));
+}
+
+#[test]
+fn kinds_directions_and_codecs_must_fit() {
+    let audio = source("chromium-publish-audio-video", "0");
+    let av1 = source("chromium-publish-AV1", "0");
+    let mut negotiation = negotiation();
+    let wishes = [
+        receive(Some("1"), &audio, 1),
+        receive(Some("0"), &audio, 3),
+        receive(Some("9"), &audio, 5),
+        publish("9"),
+        close("9"),
+        publish("0"),
+    ];
+    let answered = answer(
+        &mut negotiation,
+        &text("gstreamer-publish").replace("audio0", "0").replace("video1", "1"),
+        &wishes,
+    );
+    assert_eq!(answered.outcomes[0], Err(WishError::Kind));
+    assert_eq!(answered.outcomes[1], Err(WishError::Direction));
+    assert_eq!(answered.outcomes[2], Err(WishError::NoSection));
+    assert_eq!(answered.outcomes[3], Err(WishError::NoSection));
+    assert_eq!(answered.outcomes[4], Err(WishError::NoSection));
+    assert!(answered.outcomes[5].is_ok());
+    let mut only_vp8 = crate::support::negotiation();
+    let offer = text("gstreamer-publish").replace("sendonly", "recvonly");
+    let mut av1 = av1;
+    av1.payloads.retain(|p| p.format.codec() == Codec::Av1);
+    let answered = answer(&mut only_vp8, &offer, &[receive(None, &av1, 1), publish("audio0")]);
+    assert_eq!(answered.outcomes[0], Err(WishError::NoCommonCodec));
+    assert_eq!(answered.outcomes[1], Err(WishError::Direction));
+    assert!(section_text(&answered.sdp, 1).contains("a=inactive"));
+}
+
+#[test]
+fn both_ways_in_one_section() {
+    let media = source("firefox-publish-audio-video", "1");
+    let mut negotiation = negotiation();
+    let wishes = [publish("1"), receive(Some("1"), &media, 40)];
+    let answered = answer(&mut negotiation, &text("chromium-sendrecv-audio-video"), &wishes);
+    assert!(answered.outcomes.iter().all(Result::is_ok), "{:?}", answered.outcomes);
+    assert!(section_text(&answered.sdp, 1).contains("a=sendrecv"));
+}
+
+#[test]
+fn two_sections_never_show_one_msid() {
+    let media = source("chromium-publish-audio-video", "1");
+    let second = text("chromium-recvonly-audio-video");
+    let video = second[second.find("m=video").unwrap()..].replace("a=mid:1", "a=mid:2");
+    let offer = format!("{second}{video}").replacen("BUNDLE 0 1", "BUNDLE 0 1 2", 1);
+    let same = |ssrc| match receive(None, &media, ssrc) {
+        controlplane::sdp::Wish::Receive { mid, media, ssrc, rtx_ssrc, .. } => {
+            controlplane::sdp::Wish::Receive {
+                mid,
+                media,
+                ssrc,
+                rtx_ssrc,
+                msid: crate::support::msid("x"),
+            }
+        }
+        other => other,
+    };
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[same(1), same(3)]);
+    assert!(answered.outcomes.iter().all(Result::is_ok));
+    assert!(answered.sdp.contains("a=msid:stream-x track-x\r\n"));
+    assert!(answered.sdp.contains("a=msid:stream-x track-x-2\r\n"));
+}
