@@ -134,7 +134,8 @@ fn taken(offered: &[Payload], section: &Section) -> Vec<Payload> {
         let number = answered.payload_type;
         let is_rtx = answered.format.is("rtx");
         let same = offered.iter().find(|known| {
-            known.payload_type == number && known.format.name.eq_ignore_ascii_case(&answered.format.name)
+            known.payload_type == number
+                && known.format.name.eq_ignore_ascii_case(&answered.format.name)
         });
         let twin = same.or_else(|| {
             let matching = |known: &&Payload| !is_rtx && known.format.matches(&answered.format);
@@ -150,7 +151,8 @@ fn taken(offered: &[Payload], section: &Section) -> Vec<Payload> {
     }
     let primaries: Vec<u8> = taken.iter().map(|payload| payload.payload_type).collect();
     taken.retain(|payload| {
-        !payload.format.is("rtx") || payload.format.apt().is_some_and(|apt| primaries.contains(&apt))
+        !payload.format.is("rtx")
+            || payload.format.apt().is_some_and(|apt| primaries.contains(&apt))
     });
     debug_assert!(codecs::rtx_of(&taken, 255).is_none());
     taken

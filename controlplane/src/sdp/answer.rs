@@ -8,12 +8,12 @@ use common::command::Encoding;
 use common::limits::ENCODINGS_MAX;
 use common::media::{Extension, Label};
 
+use super::SdpError;
 use super::codecs;
 use super::description::{Description, Direction, Section, Setup};
 use super::lines::{Line, Outbound, Remote, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Answered, Wish, WishError, WishOutcome};
-use super::SdpError;
 
 impl Negotiation {
     /// Answers a client's offer and does what `wishes` ask on the way.
@@ -23,11 +23,7 @@ impl Negotiation {
     ///
     /// Errors: [`super::SdpErrorKind::Order`] while our own offer is open, when sections vanished
     /// or changed their mid or kind, or when the client asks for the DTLS server role.
-    pub fn answer(
-        &mut self,
-        offer: &Description,
-        wishes: &[Wish],
-    ) -> Result<Answered, SdpError> {
+    pub fn answer(&mut self, offer: &Description, wishes: &[Wish]) -> Result<Answered, SdpError> {
         if self.pending.is_some() {
             return Err(SdpError::order("an offer of this server waits for its answer"));
         }
@@ -109,9 +105,8 @@ fn bundled_mids(offer: &Description) -> Vec<&str> {
 /// The answered form of one section, before wishes. `old` is what this mid was before.
 fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled: bool) -> Line {
     let kind = section.kind.media().filter(|_| bundled && !section.stopped && section.rtcp_mux);
-    let payloads = kind.map(|kind| {
-        codecs::acceptable(&section.payloads, kind, section.direction.sends())
-    });
+    let payloads =
+        kind.map(|kind| codecs::acceptable(&section.payloads, kind, section.direction.sends()));
     let (Some(kind), Some(payloads)) = (kind, payloads.filter(|payloads| !payloads.is_empty()))
     else {
         return rejected(section);

@@ -57,10 +57,9 @@ impl Ids {
     /// Takes from an offered section what we support, in offer order.
     pub(crate) fn accept(&mut self, section: &Section) -> Vec<Bound> {
         let client_sends = section.direction.sends();
-        let has_transport_cc = section
-            .extensions
-            .iter()
-            .any(|line| line.uri == Extension::TransportCc.uri() && line.id <= ExtensionMap::ID_MAX);
+        let has_transport_cc = section.extensions.iter().any(|line| {
+            line.uri == Extension::TransportCc.uri() && line.id <= ExtensionMap::ID_MAX
+        });
         let mut bound: Vec<Bound> = Vec::new();
         for line in &section.extensions {
             self.named.entry(line.id).or_insert_with(|| line.uri.clone());
@@ -119,7 +118,9 @@ impl Ids {
             return Some(id);
         }
         let earlier = self.named.iter().find(|(id, named)| {
-            **id <= ExtensionMap::ID_MAX && named.as_str() == uri && self.map.extension(**id).is_none()
+            **id <= ExtensionMap::ID_MAX
+                && named.as_str() == uri
+                && self.map.extension(**id).is_none()
         });
         if let Some((id, _)) = earlier {
             return Some(*id);

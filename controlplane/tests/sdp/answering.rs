@@ -18,11 +18,16 @@ fn every_recorded_offer_gets_a_valid_answer() {
         let answered = negotiation.answer(&offer, &mids).unwrap_or_else(|e| panic!("{name}: {e}"));
         check_answer(&offer, &answered.sdp);
         for outcome in &answered.outcomes {
-            let Ok(WishOutcome::Published(published)) = outcome else { panic!("{name} {outcome:?}") };
+            let Ok(WishOutcome::Published(published)) = outcome else {
+                panic!("{name} {outcome:?}")
+            };
             assert!(!published.payloads.is_empty() && !published.encodings.is_empty(), "{name}");
         }
-        assert_eq!(answered.sdp.matches("a=setup:passive").count(), offer.sections.iter()
-            .filter(|s| !s.stopped && s.kind.media().is_some()).count(), "{name}");
+        assert_eq!(
+            answered.sdp.matches("a=setup:passive").count(),
+            offer.sections.iter().filter(|s| !s.stopped && s.kind.media().is_some()).count(),
+            "{name}"
+        );
         assert!(negotiation.remote_fingerprint().is_some(), "{name}");
     }
 }
@@ -30,8 +35,11 @@ fn every_recorded_offer_gets_a_valid_answer() {
 #[test]
 fn chromium_publishes_with_all_its_codecs() {
     let mut negotiation = negotiation();
-    let answered =
-        answer(&mut negotiation, &text("chromium-publish-audio-video"), &[publish("0"), publish("1")]);
+    let answered = answer(
+        &mut negotiation,
+        &text("chromium-publish-audio-video"),
+        &[publish("0"), publish("1")],
+    );
     let audio = published(&answered, 0);
     assert_eq!(audio.payloads[0].payload_type, 111);
     assert_eq!(audio.payloads[0].codec, Codec::Opus);
@@ -53,7 +61,9 @@ fn chromium_publishes_with_all_its_codecs() {
     assert!(!answered.sdp.contains("ulpfec") && !answered.sdp.contains("red/90000"));
     let text = section_text(&answered.sdp, 1);
     assert!(text.contains("a=rtcp-fb:96 transport-cc\r\n") && !text.contains("goog-remb"));
-    assert!(text.contains("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"));
+    assert!(
+        text.contains("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+    );
     assert!(text.contains("a=recvonly") && !text.contains("a=ssrc:"));
     let map = negotiation.extensions();
     assert_eq!(map.id(Extension::Mid), Some(4));
@@ -67,12 +77,16 @@ fn simulcast_is_answered_by_rid() {
     for (name, ssrcs) in [("chromium-simulcast", false), ("firefox-simulcast", true)] {
         let mut negotiation = negotiation();
         let answered = answer(&mut negotiation, &text(name), &[publish("0")]);
-        assert!(answered.sdp.contains("a=rid:high recv\r\na=rid:medium recv\r\na=rid:low recv\r\n"));
+        assert!(
+            answered.sdp.contains("a=rid:high recv\r\na=rid:medium recv\r\na=rid:low recv\r\n")
+        );
         assert!(answered.sdp.contains("a=simulcast:recv high;medium;low\r\n"));
         let encodings = &published(&answered, 0).encodings;
         let rids: Vec<_> = encodings.iter().map(|e| e.rid.unwrap().as_bytes().to_vec()).collect();
         assert_eq!(rids, [b"high".to_vec(), b"medium".to_vec(), b"low".to_vec()]);
-        assert!(encodings.iter().all(|e| e.ssrc.is_some() == ssrcs && e.rtx_ssrc.is_some() == ssrcs));
+        assert!(
+            encodings.iter().all(|e| e.ssrc.is_some() == ssrcs && e.rtx_ssrc.is_some() == ssrcs)
+        );
     }
 }
 
@@ -162,7 +176,8 @@ fn a_client_that_wants_the_server_role_is_refused_and_nothing_changes() {
 
 #[test]
 fn a_client_receives_on_its_own_receive_sections() {
-    let (audio, video) = (source("firefox-publish-audio-video", "0"), source("firefox-publish-audio-video", "1"));
+    let (audio, video) =
+        (source("firefox-publish-audio-video", "0"), source("firefox-publish-audio-video", "1"));
     let mut negotiation = negotiation();
     let wishes = [receive(None, &video, 20), receive(None, &audio, 10), receive(None, &video, 30)];
     let answered = answer(&mut negotiation, &text("chromium-recvonly-audio-video"), &wishes);
@@ -196,7 +211,11 @@ fn kinds_directions_and_codecs_must_fit() {
         close("9"),
         publish("0"),
     ];
-    let answered = answer(&mut negotiation, &text("gstreamer-publish").replace("audio0", "0").replace("video1", "1"), &wishes);
+    let answered = answer(
+        &mut negotiation,
+        &text("gstreamer-publish").replace("audio0", "0").replace("video1", "1"),
+        &wishes,
+    );
     assert_eq!(answered.outcomes[0], Err(WishError::Kind));
     assert_eq!(answered.outcomes[1], Err(WishError::Direction));
     assert_eq!(answered.outcomes[2], Err(WishError::NoSection));
@@ -231,7 +250,13 @@ fn two_sections_never_show_one_msid() {
     let offer = format!("{second}{video}").replacen("BUNDLE 0 1", "BUNDLE 0 1 2", 1);
     let same = |ssrc| match receive(None, &media, ssrc) {
         controlplane::sdp::Wish::Receive { mid, media, ssrc, rtx_ssrc, .. } => {
-            controlplane::sdp::Wish::Receive { mid, media, ssrc, rtx_ssrc, msid: crate::support::msid("x") }
+            controlplane::sdp::Wish::Receive {
+                mid,
+                media,
+                ssrc,
+                rtx_ssrc,
+                msid: crate::support::msid("x"),
+            }
         }
         other => other,
     };

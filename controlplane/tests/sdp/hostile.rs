@@ -21,7 +21,10 @@ fn damaged(text: &str, edits: &[(usize, u8, u8)]) -> String {
         match kind % 5 {
             0 => drop(lines.remove(at)),
             1 => lines.insert(at, lines[at].clone()),
-            2 => lines.swap(at, place / 7 % text.lines().count().min(1) + usize::from(*byte) % 1),
+            2 => {
+                let other = place / 7 % lines.len();
+                lines.swap(at, other);
+            }
             3 => {
                 let mut bytes = lines[at].clone().into_bytes();
                 let spot = usize::from(*byte) % bytes.len().max(1);
@@ -149,13 +152,19 @@ fn hostile_descriptions_are_cheap() {
     let wide = format!("m=video 0 X{all}\r\n{maps}{feedback}");
     let ssrcs: String = (0..64).map(|n| format!("a=ssrc:{n} a:b\r\n")).collect();
     let cases = [
-        ("wide sections", format!("{head}{}", wide.repeat(55))),
+        ("wide sections", format!("{head}{}", wide.repeat(130))),
         ("empty sections", format!("{head}{}", "m=video 0 X 96\r\n".repeat(256))),
-        ("candidates", format!("{head}{}", "a=candidate:1 1 udp 1 h.local 9 typ host\r\n".repeat(6_000))),
-        ("ssrcs", format!("{head}{}", format!("m=audio 0 X 0\r\n{ssrcs}").repeat(200))),
+        (
+            "candidates",
+            format!("{head}{}", "a=candidate:1 1 udp 1 h.local 9 typ host\r\n".repeat(12_000)),
+        ),
+        ("ssrcs", format!("{head}{}", format!("m=audio 0 X 0\r\n{ssrcs}").repeat(250))),
         ("short lines", format!("{head}{}", "a=x\r\n".repeat(16_000))),
         ("one long line", format!("{head}a={}\r\n", "x".repeat(250_000))),
-        ("groups", format!("{head}{}", format!("a=group:BUNDLE{}\r\n", " x".repeat(2_000)).repeat(60))),
+        (
+            "groups",
+            format!("{head}{}", format!("a=group:BUNDLE{}\r\n", " x".repeat(2_000)).repeat(60)),
+        ),
         ("times", format!("{head}{}", "t=0 0\r\nr=1 1 1 1 1 1 1 1\r\n".repeat(8_000))),
     ];
     for (name, text) in cases {

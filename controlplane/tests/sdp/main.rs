@@ -8,4 +8,5 @@ mod parsing;
 mod answering;
 mod offering;
 mod sequences;
+mod counterpart;
 mod hostile;

@@ -1,9 +1,7 @@
 //! Our offers and the clients' answers.
 
 use common::media::{Extension, MediaKind};
-use controlplane::sdp::{
-    AcceptedOutcome, Description, Negotiation, SdpErrorKind, SourceMedia,
-};
+use controlplane::sdp::{AcceptedOutcome, Description, Negotiation, SdpErrorKind, SourceMedia};
 
 use crate::support::{
     check_ids, check_text, negotiation, publish, published, pull, sample, section_text, source,
@@ -65,7 +63,8 @@ fn the_first_offer_uses_the_numbers_of_libwebrtc() {
     ] {
         assert!(video.contains(&format!("{line}\r\n")), "{line}\n{video}");
     }
-    let unwanted = ["transport-cc", "transport-wide", "abs-send-time", "goog-remb", "a=rid", "stream-id"];
+    let unwanted =
+        ["transport-cc", "transport-wide", "abs-send-time", "goog-remb", "a=rid", "stream-id"];
     assert!(unwanted.iter().all(|word| !offered.sdp.contains(word)));
 }
 
@@ -82,6 +81,18 @@ fn payload_types_of_another_client_are_renumbered() {
     let AcceptedOutcome::Receiving(video) = &outcomes[1].outcome else { panic!() };
     let vp8 = video.payloads.iter().find(|m| m.from == 120).unwrap();
     assert_eq!((vp8.to, vp8.rtx, video.rtx_ssrc), (96, Some(97), Some(21)));
+}
+
+#[test]
+fn red_names_the_number_its_codec_got_here() {
+    let offer = text("chromium-publish-audio-video").replace("111", "105");
+    let mut publisher = negotiation();
+    let answered = publisher.answer(&Description::parse(&offer).unwrap(), &[publish("0")]).unwrap();
+    assert!(answered.sdp.contains("a=fmtp:63 105/105\r\n"));
+    let media = published(&answered, 0).media.clone();
+    let offered = negotiation().offer(&[pull(&media, 10)]).unwrap();
+    assert!(offered.sdp.contains("a=rtpmap:111 opus/48000/2\r\n"));
+    assert!(offered.sdp.contains("a=fmtp:63 111/111\r\n"));
 }
 
 #[test]
@@ -159,9 +170,8 @@ fn a_refused_section_drops_its_subscription_and_its_place_is_used_again() {
     let (audio, video) = sources();
     let mut negotiation = negotiation();
     let offered = negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
-    let answer = turned(&offered.sdp)
-        .replace("BUNDLE 0 1", "BUNDLE 0")
-        .replace("m=video 9", "m=video 0");
+    let answer =
+        turned(&offered.sdp).replace("BUNDLE 0 1", "BUNDLE 0").replace("m=video 9", "m=video 0");
     let outcomes = accepted(&mut negotiation, &answer);
     assert!(matches!(outcomes[0].outcome, AcceptedOutcome::Receiving(_)));
     assert_eq!((outcomes[1].mid.as_str(), &outcomes[1].outcome), ("1", &AcceptedOutcome::Dropped));
@@ -253,9 +263,8 @@ fn a_subscription_is_pointed_at_another_publication_without_a_description() {
 fn sixty_four_pulls_fit_one_offer() {
     let (audio, video) = sources();
     let mut negotiation = negotiation();
-    let pulls: Vec<_> = (0..64u32)
-        .map(|n| pull(if n % 2 == 0 { &audio } else { &video }, 1_000 + n * 2))
-        .collect();
+    let pulls: Vec<_> =
+        (0..64u32).map(|n| pull(if n % 2 == 0 { &audio } else { &video }, 1_000 + n * 2)).collect();
     let offered = negotiation.offer(&pulls).unwrap();
     assert_eq!(offered.mids.len(), 64);
     check_text(&offered.sdp);

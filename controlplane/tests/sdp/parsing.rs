@@ -51,8 +51,11 @@ fn firefox_session_level_attributes_hold_for_its_sections() {
     assert_eq!(answer.sections[0].setup, Some(Setup::Active));
     let simulcast = sample("firefox-simulcast");
     assert_eq!(simulcast.sections[0].simulcast_send, ["high", "medium", "low"]);
-    let recvonly: Vec<_> =
-        simulcast.sections[0].extensions.iter().filter(|e| e.direction == Direction::RecvOnly).collect();
+    let recvonly: Vec<_> = simulcast.sections[0]
+        .extensions
+        .iter()
+        .filter(|e| e.direction == Direction::RecvOnly)
+        .collect();
     assert_eq!(recvonly.len(), 1);
 }
 
@@ -91,7 +94,8 @@ fn refused(from: &str, to: &str, reason: &str) {
 #[test]
 fn faults_are_refused_with_their_line() {
     let fingerprint = text("chromium-publish-audio-video");
-    let fingerprint = fingerprint.lines().find(|l| l.starts_with("a=fingerprint")).unwrap().to_owned();
+    let fingerprint =
+        fingerprint.lines().find(|l| l.starts_with("a=fingerprint")).unwrap().to_owned();
     refused("a=mid:0", "a=mid:12345678901234567", "16");
     refused("a=mid:1", "a=mid:a b", "token");
     refused("a=setup:actpass", "a=setup:holdconn", "setup");
@@ -99,7 +103,11 @@ fn faults_are_refused_with_their_line() {
     refused("a=rtpmap:111 opus/48000/2", "a=rtpmap:111 opus", "rtpmap");
     refused("a=extmap:1 urn", "a=extmap:0 urn", "");
     refused(&fingerprint, "a=fingerprint:sha-256 AA:BB", "32 bytes");
-    refused(&fingerprint, &fingerprint.replace(':', ".:").replace("fingerprint.", "fingerprint"), "32");
+    refused(
+        &fingerprint,
+        &fingerprint.replace(':', ".:").replace("fingerprint.", "fingerprint"),
+        "32",
+    );
     refused("a=rtcp-mux", "a=rid:a send\r\na=rid:a send", "twice");
     refused("a=rtcp-mux", "a=ssrc:99999999999 cname:x", "SSRC");
 }
@@ -157,5 +165,12 @@ fn bounds_hold() {
     assert!(Description::parse(&format!("{head}{}", "a=x\r\n".repeat(16_381))).is_err());
     assert!(Description::parse(&format!("{head}a={}\r\n", "x".repeat(4_094))).is_ok());
     assert!(Description::parse(&format!("{head}a={}\r\n", "x".repeat(4_095))).is_err());
-    assert!(Description::parse(&"a".repeat(256 * 1024 + 1)).is_err());
+    let maps: String = (0..128).map(|n| format!("a=rtpmap:{n} a/1\r\n")).collect();
+    let wide = format!("m=video 0 UDP/TLS/RTP/SAVPF 96\r\n{maps}");
+    assert!(Description::parse(&format!("{head}{}", wide.repeat(64))).is_ok());
+    assert!(Description::parse(&format!("{head}{}", wide.repeat(65))).is_err());
+    let filler = format!("a={}\r\n", "x".repeat(1_000)).repeat(521);
+    assert!(Description::parse(&format!("{head}{filler}")).is_ok());
+    assert!(Description::parse(&format!("{head}{filler}{filler}")).is_err());
+    assert!(Description::parse(&"a".repeat(512 * 1024 + 1)).is_err());
 }

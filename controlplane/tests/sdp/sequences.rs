@@ -128,9 +128,8 @@ fn a_batch_close_names_more_than_it_stops() {
     let audio = source("chromium-publish-audio-video", "0");
     let video = source("chromium-publish-audio-video", "1");
     let mut negotiation = negotiation();
-    let offered = negotiation
-        .offer(&[pull(&audio, 10), pull(&video, 20), pull(&video, 30)])
-        .unwrap();
+    let offered =
+        negotiation.offer(&[pull(&audio, 10), pull(&video, 20), pull(&video, 30)]).unwrap();
     negotiation.accept_answer(&Description::parse(&turned(&offered.sdp)).unwrap()).unwrap();
 
     // Three closed in one tick: the first transceiver stopped, the others still offered.
@@ -221,6 +220,10 @@ fn ids_do_not_change_when_a_client_offers_others_later() {
     let answered = answer(&mut negotiation, &changed, &[]);
     assert_eq!(negotiation.extensions(), before);
     assert!(!answered.sdp.contains("sdes:mid"), "an extension that moved is left out");
+    let moved = text("chromium-publish-audio-video").replace("a=extmap:4 ", "a=extmap:12 ");
+    let answered = answer(&mut negotiation, &moved, &[]);
+    assert_eq!(negotiation.extensions(), before);
+    assert!(!answered.sdp.contains("sdes:mid"), "also when it moved to a free id");
 }
 
 #[test]
@@ -244,7 +247,8 @@ fn sections_may_not_vanish_or_change() {
     let base = Parts::of(&text("chromium-publish-audio-video"));
     let mut negotiation = negotiation();
     answer(&mut negotiation, &base.join("0 1"), &[publish("0"), publish("1")]);
-    let fewer = Parts { head: base.head.clone(), sections: vec![base.sections[0].clone()] }.join("0");
+    let fewer =
+        Parts { head: base.head.clone(), sections: vec![base.sections[0].clone()] }.join("0");
     let swapped: Vec<_> = base.sections.iter().rev().cloned().collect();
     let swapped = Parts { head: base.head.clone(), sections: swapped }.join("0 1");
     let renamed = vec![base.sections[0].clone(), with_mid(&base.sections[1], "1", "9")];
@@ -281,7 +285,9 @@ fn all_sections_of_firefox_stop_at_once() {
     answer(&mut negotiation, &text("firefox-publish-audio-video"), &[publish("0"), publish("1")]);
     let fingerprint = negotiation.remote_fingerprint();
     let bare = |kind: &str, mid: &str| {
-        format!("m={kind} 0 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:{mid}\r\n")
+        format!(
+            "m={kind} 0 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:{mid}\r\n"
+        )
     };
     let head = base.head.lines().filter(|line| !line.starts_with("a=group"));
     let head: String = head.map(|line| format!("{line}\r\n")).collect();

@@ -58,10 +58,7 @@ pub(crate) fn transport(ufrag: &str) -> LocalTransport {
         ufrag: ufrag.to_owned(),
         pwd: "0123456789abcdef0123456789abcdef".to_owned(),
         fingerprint: [0xab; 32],
-        candidates: vec![
-            "192.0.2.1:1473".parse().unwrap(),
-            "[2001:db8::1]:1473".parse().unwrap(),
-        ],
+        candidates: vec!["192.0.2.1:1473".parse().unwrap(), "[2001:db8::1]:1473".parse().unwrap()],
     }
 }
 
@@ -92,12 +89,7 @@ pub(crate) fn receive(mid: Option<&str>, media: &SourceMedia, ssrc: u32) -> Wish
 }
 
 pub(crate) fn pull(media: &SourceMedia, ssrc: u32) -> Pull {
-    Pull {
-        media: media.clone(),
-        ssrc,
-        rtx_ssrc: Some(ssrc + 1),
-        msid: msid(&ssrc.to_string()),
-    }
+    Pull { media: media.clone(), ssrc, rtx_ssrc: Some(ssrc + 1), msid: msid(&ssrc.to_string()) }
 }
 
 /// The publication a wish made.
@@ -147,7 +139,11 @@ pub(crate) fn check_answer(offer: &Description, sdp: &str) {
             assert!(!given.formats.is_empty());
             continue;
         }
-        assert!(grouped || offer.bundle.is_empty(), "live section {} is not in the group", given.mid);
+        assert!(
+            grouped || offer.bundle.is_empty(),
+            "live section {} is not in the group",
+            given.mid
+        );
         check_live(asked, given);
     }
     let offered: BTreeSet<&String> = offer.bundle.iter().collect();
@@ -170,7 +166,8 @@ fn check_live(asked: &Section, given: &Section) {
     }
     for extension in &given.extensions {
         let same = |e: &&_| e == &extension;
-        let by_id = asked.extensions.iter().find(|e| e.id == extension.id && e.uri == extension.uri);
+        let by_id =
+            asked.extensions.iter().find(|e| e.id == extension.id && e.uri == extension.uri);
         assert!(asked.extensions.iter().find(same).or(by_id).is_some(), "{mid}: {extension:?}");
         assert!(extension.id <= 14);
     }
