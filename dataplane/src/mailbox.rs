@@ -28,7 +28,10 @@ pub(crate) fn frame_lane() -> (FrameWriter, FrameReader) {
     let (headers, headers_out) = rtrb::RingBuffer::new(limits::FRAME_LANE);
     let (bytes, bytes_out) = rtrb::RingBuffer::new(LANE_BYTES);
     let scratch = vec![0; FRAME_MAX].into_boxed_slice();
-    (FrameWriter { headers, bytes }, FrameReader { headers: headers_out, bytes: bytes_out, scratch })
+    (
+        FrameWriter { headers, bytes },
+        FrameReader { headers: headers_out, bytes: bytes_out, scratch },
+    )
 }
 
 /// The sending end of a frame lane.
@@ -159,11 +162,11 @@ mod tests {
     use common::id::{PeerId, TrackId};
 
     fn header(index: u32) -> FrameHeader {
-        FrameHeader::TrackEnded { track: TrackId::new(index, 0) }
+        FrameHeader::KeyFrameWanted { track: TrackId::new(index, 0), encoding: 0 }
     }
 
     fn index(header: FrameHeader) -> u32 {
-        let FrameHeader::TrackEnded { track } = header else { panic!("another header") };
+        let FrameHeader::KeyFrameWanted { track, .. } = header else { panic!("another header") };
         track.index
     }
 

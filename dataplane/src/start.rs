@@ -135,6 +135,7 @@ struct Ready {
     kind: DriverKind,
     fallback: Option<String>,
     waker: Waker,
+    receive_buffer: usize,
 }
 
 /// What a core gets when all are ready.
@@ -167,10 +168,23 @@ pub(crate) fn start(config: Config) -> Result<DataPlane, StartError> {
     let mut waiting = Vec::with_capacity(config.cores);
     for core in 0..config.cores {
         let processor = processors.get(core).copied();
-        // On an error the cores before this one lose their `go` lane, and end.
-        let one = open_core(core, &binds, processor, &config, &shared)?;
+        let one = match open_core(core, &binds, processor, &config, &shared) {
+            Ok(one) => one,
+            Err(error) => {
+                abandon(waiting);
+                return Err(error);
+            }
+        };
         binds.iter_mut().for_each(|bind| bind.set_port(one.ready.port));
         waiting.push(one);
+    }
+    let granted = waiting[0].ready.receive_buffer;
+    if granted < config.socket_buffer {
+        tracing::warn!(
+            granted,
+            wanted = config.socket_buffer,
+            "small receive buffers: bursts may be lost (raise net.core.rmem_max)"
+        );
     }
     let plane = DataPlane {
         port: binds[0].port(),
@@ -295,6 +309,17 @@ fn open_core(
     Ok(Waiting { handle, ready, go: go_in })
 }
 
+/// Ends cores that wait for their lanes, and waits until their sockets are closed.
+fn abandon(waiting: Vec<Waiting>) {
+    for Waiting { handle, go, .. } in waiting {
+        // Without a sender the core stops waiting.
+        drop(go);
+        if let Some(thread) = handle.thread {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Gives the cores their lanes to each other, which starts them.
 fn connect(waiting: Vec<Waiting>) -> Vec<Handle> {
     let count = waiting.len();
@@ -355,6 +380,7 @@ impl Seat {
             kind: driver.kind(),
             fallback: driver.fallback_reason().map(str::to_owned),
             waker: driver.waker(),
+            receive_buffer: driver.receive_buffer(),
         };
         let now = clock::now();
         let shard = Shard::new(self.shard, now);

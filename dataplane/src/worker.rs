@@ -233,3 +233,51 @@ fn abort_peer(
         tracing::error!(core = core.0, "ending a peer after a panic panicked itself");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use engine::ShardConfig;
+    use io::{DriverChoice, DriverConfig};
+    use proto::dtls::Certificate;
+    use proto::ice::NodeSecret;
+
+    #[test]
+    fn a_panic_in_the_engine_is_counted_and_the_core_goes_on() {
+        let now = clock::now();
+        let mut driver = Driver::open(&DriverConfig {
+            binds: vec!["127.0.0.1:0".parse().unwrap()],
+            join: false,
+            choice: DriverChoice::Mmsg,
+            send_slots: 4,
+            receive_buffers: 4,
+            socket_buffer: 1 << 16,
+        })
+        .unwrap();
+        let shard = Shard::new(
+            ShardConfig {
+                core: CoreId(0),
+                secret: NodeSecret::from_bytes([1; 32]),
+                certificate: Arc::new(Certificate::generate().unwrap()),
+                seed: 1,
+            },
+            now,
+        );
+        let (events, _receiver, _) = EventLane::new();
+        let outbound = Outbound::new(vec![None], vec![driver.waker()]);
+        let claims = Arc::new(ClaimTable::new(1));
+        let mut core = Core { id: CoreId(0), shard, outbound, events, claims };
+        let aborted = |core: &Core| core.shard.counters().dropped(DropReason::Aborted);
+
+        core.guard(driver.sends(), now, Some(DropReason::Aborted), |_, _| panic!("wanted"));
+        assert_eq!(aborted(&core), 1);
+        // Not an inbound datagram: contained, but no drop of one.
+        core.guard(driver.sends(), now, None, |_, _| panic!("wanted"));
+        assert_eq!(aborted(&core), 1);
+
+        let from = "127.0.0.1:9".parse().unwrap();
+        core.walk(from, &mut [0xff; 20], driver.sends(), now);
+        assert_eq!(core.shard.counters().datagrams_in, 1);
+    }
+}

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http;
+use crate::pages::Browser;
 
 /// Longest run of one script, in milliseconds.
 const SCRIPT_MS_MAX: u64 = 120_000;
@@ -88,36 +89,6 @@ impl Driver {
         *self.current.borrow_mut() = self.command("GET", "window", &json!({})).to_string();
     }
 
-    /// Opens another window and returns its handle.
-    pub(crate) fn new_window(&self) -> String {
-        let value = self.command("POST", "window/new", &json!({ "type": "window" }));
-        value["handle"].as_str().unwrap().to_owned()
-    }
-
-    /// Loads a page in a window.
-    pub(crate) fn navigate(&self, window: &str, url: &str) {
-        self.switch(window);
-        self.command("POST", "url", &json!({ "url": url }));
-    }
-
-    /// Runs a script whose last argument is a callback that takes its result.
-    pub(crate) fn script(
-        &self,
-        window: &str,
-        script: &str,
-        arguments: &[Value],
-    ) -> Result<Value, String> {
-        self.switch(window);
-        let body = json!({ "script": script, "args": arguments });
-        self.send("POST", &format!("/session/{}/execute/async", self.session), &body)
-    }
-
-    /// A picture of a window, PNG in base64.
-    pub(crate) fn screenshot(&self, window: &str) -> String {
-        self.switch(window);
-        self.command("GET", "screenshot", &json!({})).as_str().unwrap().to_owned()
-    }
-
     fn switch(&self, window: &str) {
         if *self.current.borrow() != window {
             self.command("POST", "window", &json!({ "handle": window }));
@@ -143,6 +114,29 @@ impl Driver {
     }
 }
 
+impl Browser for Driver {
+    fn new_window(&self) -> String {
+        let value = self.command("POST", "window/new", &json!({ "type": "window" }));
+        value["handle"].as_str().unwrap().to_owned()
+    }
+
+    fn navigate(&self, window: &str, url: &str) {
+        self.switch(window);
+        self.command("POST", "url", &json!({ "url": url }));
+    }
+
+    fn script(&self, window: &str, script: &str, arguments: &[Value]) -> Result<Value, String> {
+        self.switch(window);
+        let body = json!({ "script": script, "args": arguments });
+        self.send("POST", &format!("/session/{}/execute/async", self.session), &body)
+    }
+
+    fn screenshot(&self, window: &str) -> String {
+        self.switch(window);
+        self.command("GET", "screenshot", &json!({})).as_str().unwrap().to_owned()
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
         // Best effort: ends the browser; the driver is ended in any case.
@@ -152,17 +146,21 @@ impl Drop for Driver {
     }
 }
 
-/// A program named by the environment, else by its usual name on the search path (chromedriver
-/// wants an absolute path of the browser).
-fn program(variable: &str, name: &str) -> PathBuf {
+/// A program that the environment names, else the first of the usual names on the search path
+/// (chromedriver wants an absolute path of the browser).
+pub(crate) fn find(variable: &str, names: &[&str]) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
-        return path.into();
+        return Some(path.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| panic!("no program `{name}`; set {variable}"))
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.into_iter().find(|file| file.is_file())
+}
+
+fn program(variable: &str, name: &str) -> PathBuf {
+    let missing = || panic!("no program `{name}`: `cargo xtask test --only browser` installs it");
+    find(variable, &[name]).unwrap_or_else(missing)
 }
 
 /// Reads chromedriver's output up to the line that names its port.

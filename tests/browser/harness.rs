@@ -11,8 +11,7 @@ use crate::pages::{Page, figure, until};
 
 #[test]
 fn browser_sends_to_itself() {
-    let driver = Rc::new(Driver::start());
-    let page = Page::blank(&driver);
+    let page = Page::blank(&(Rc::new(Driver::start()) as _));
     let made = page.call("loop", &[json!({ "video": "VP8", "audio": "opus" })]);
     figure("harness connect ms", &made["connectMs"]);
     figure("harness first picture ms", &made["pictureMs"]);
@@ -36,8 +35,7 @@ fn browser_sends_to_itself() {
 
 #[test]
 fn refusals_reach_the_test() {
-    let driver = Rc::new(Driver::start());
-    let page = Page::blank(&driver);
+    let page = Page::blank(&(Rc::new(Driver::start()) as _));
     assert!(page.try_call("canEncode", &[json!("video"), json!("none")]).is_ok());
     let refused = page.try_call("loop", &[json!({ "video": "none" })]).unwrap_err();
     assert!(refused.contains("no encoder for none"), "{refused}");

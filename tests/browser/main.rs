@@ -1,9 +1,10 @@
-//! Browser tests: the server's real binary, a real headless Chromium at both ends. Compiled only
-//! with the feature `browser`; `cargo xtask test` starts them and says through the environment
+//! Browser tests: the server's real binary, a real headless Chromium at both ends (and a
+//! Firefox at one of them, where it is installed). Compiled only with the feature `browser`; `cargo xtask test` starts them and says through the environment
 //! where the programs are:
 //!
 //! - `FANFALL_BINARY`: the server; default: beside the folder of this test binary
 //! - `FANFALL_CHROMIUM`, `FANFALL_CHROMEDRIVER`: default: found on the search path
+//! - `FANFALL_FIREFOX`: default: found on the search path; without it, its tests say they skip
 //! - `FANFALL_SCREENSHOTS`: folder for pictures of the pages; default: none are taken
 //!
 //! The pages talk to the server's API directly (client.js, injected), but for the tests of the
@@ -12,6 +13,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod driver;
+mod firefox;
 mod http;
 mod pages;
 mod server;
@@ -20,6 +22,7 @@ mod codecs;
 mod demo;
 mod harness;
 mod lifecycle;
+mod makes;
 mod negotiation;
 mod steady;
 mod watch;

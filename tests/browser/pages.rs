@@ -12,10 +12,25 @@ use crate::server::{APP, SECRET, Server};
 /// The client that is injected into every page.
 const CLIENT: &str = include_str!("client.js");
 
+/// What a browser must be able to do.
+pub(crate) trait Browser {
+    /// Opens another window and returns its handle.
+    fn new_window(&self) -> String;
+
+    /// Loads a page in a window and waits until it is there.
+    fn navigate(&self, window: &str, url: &str);
+
+    /// Runs a script whose last argument is a callback that takes its result.
+    fn script(&self, window: &str, script: &str, arguments: &[Value]) -> Result<Value, String>;
+
+    /// A picture of a window, PNG in base64.
+    fn screenshot(&self, window: &str) -> String;
+}
+
 /// A server and a browser.
 pub(crate) struct Stage {
     // Dropped in this order: the browser first, so that it leaves its sessions in good order.
-    driver: Rc<Driver>,
+    browser: Rc<dyn Browser>,
     pub(crate) server: Server,
 }
 
@@ -23,19 +38,17 @@ impl Stage {
     /// Starts both.
     pub(crate) fn start() -> Self {
         let server = Server::start();
-        Self { driver: Rc::new(Driver::start()), server }
+        Self { browser: Rc::new(Driver::start()), server }
     }
 
     /// A new window with the client, of the server's origin but without its page.
     pub(crate) fn window(&self) -> Page {
-        let page = Page { driver: Rc::clone(&self.driver), window: self.driver.new_window() };
-        page.load_client(&self.server);
-        page
+        Page::of(&self.browser, &self.server)
     }
 
     /// A new window on one of the server's pages, without the client.
     pub(crate) fn page(&self, path: &str) -> Page {
-        let page = Page { driver: Rc::clone(&self.driver), window: self.driver.new_window() };
+        let page = Page::open(&self.browser);
         page.navigate(&self.server.url(path));
         page
     }
@@ -43,7 +56,7 @@ impl Stage {
     /// A window that publishes.
     pub(crate) fn publisher(&self, options: &Value) -> (Page, Published) {
         let page = self.window();
-        let published = Published(page.call("publish", &[options.clone()]));
+        let published = Published(page.call("publish", std::slice::from_ref(options)));
         (page, published)
     }
 
@@ -74,21 +87,32 @@ impl Published {
 
 /// A window.
 pub(crate) struct Page {
-    driver: Rc<Driver>,
+    browser: Rc<dyn Browser>,
     window: String,
 }
 
 impl Page {
-    /// A window of a browser without a server.
-    pub(crate) fn blank(driver: &Rc<Driver>) -> Self {
-        let page = Self { driver: Rc::clone(driver), window: driver.new_window() };
+    fn open(browser: &Rc<dyn Browser>) -> Self {
+        Self { browser: Rc::clone(browser), window: browser.new_window() }
+    }
+
+    /// A window with the client, without a server.
+    pub(crate) fn blank(browser: &Rc<dyn Browser>) -> Self {
+        let page = Self::open(browser);
         page.inject(&Value::Null);
+        page
+    }
+
+    /// A window with the client, of a server's origin but without its page.
+    pub(crate) fn of(browser: &Rc<dyn Browser>, server: &Server) -> Self {
+        let page = Self::open(browser);
+        page.load_client(server);
         page
     }
 
     /// Loads a page.
     pub(crate) fn navigate(&self, url: &str) {
-        self.driver.navigate(&self.window, url);
+        self.browser.navigate(&self.window, url);
     }
 
     /// Loads a bare page of the server's origin and the client into it: also what a reload is.
@@ -99,7 +123,7 @@ impl Page {
 
     fn inject(&self, config: &Value) {
         let script = format!("{CLIENT}\nfan.configure(arguments[0]); arguments[1](null);");
-        self.driver.script(&self.window, &script, std::slice::from_ref(config)).unwrap();
+        self.browser.script(&self.window, &script, std::slice::from_ref(config)).unwrap();
     }
 
     /// Calls a function of the client and waits for its promise; a rejection fails the test.
@@ -124,7 +148,7 @@ impl Page {
                (value) => done({{ value: value === undefined ? null : value }}),\n\
                (error) => done({{ error: String((error && error.stack) || error) }}));"
         );
-        let result = self.driver.script(&self.window, &script, arguments)?;
+        let result = self.browser.script(&self.window, &script, arguments)?;
         match result["error"].as_str() {
             Some(reason) => Err(reason.to_owned()),
             None => Ok(result["value"].clone()),
@@ -152,7 +176,7 @@ impl Page {
         let Some(folder) = std::env::var_os("FANFALL_SCREENSHOTS") else { return };
         let folder = std::path::PathBuf::from(folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let picture = decode_base64(&self.driver.screenshot(&self.window));
+        let picture = decode_base64(&self.browser.screenshot(&self.window));
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 }

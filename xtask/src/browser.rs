@@ -1,6 +1,6 @@
-//! The browser step: makes sure that Chromium and its driver are there, builds the server's
-//! binary, runs the test binary `browser` of the crate `tests` against both. The tests learn the
-//! programs' places through the environment; see tests/browser/main.rs.
+//! The browser step: makes sure that Chromium and its driver are there (and Firefox, where that is
+//! easy), builds the server's binary, runs the test binary `browser` of the crate `tests` against
+//! them. The tests learn the programs' places through the environment; see tests/browser/main.rs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,18 +22,26 @@ const CHROMEDRIVER: [&str; 4] = [
     "/snap/bin/chromium.chromedriver",
 ];
 
-/// The two programs that a browser test needs.
+/// Names of the second make of browser, which needs no driver.
+const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
+
+/// The programs of a browser test.
 struct Programs {
     chromium: PathBuf,
     chromedriver: PathBuf,
+    firefox: Option<PathBuf>,
 }
 
 /// Runs the browser tests whose names contain `filter`.
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
     let programs = match find() {
-        Some(programs) => programs,
+        Some(programs) if programs.firefox.is_some() => programs,
+        Some(programs) => install().unwrap_or(programs),
         None => install()?,
     };
+    if programs.firefox.is_none() {
+        println!("no Firefox here: the tests with Firefox will be SKIPPED");
+    }
     process::run(process::cargo(root).args([
         "build",
         "--locked",
@@ -52,6 +60,7 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
         .args(["--test-threads", "1", "--nocapture"])
         .env("FANFALL_CHROMIUM", &programs.chromium)
         .env("FANFALL_CHROMEDRIVER", &programs.chromedriver)
+        .envs(programs.firefox.iter().map(|path| ("FANFALL_FIREFOX", path)))
         .env("FANFALL_BINARY", target.join("debug").join("fanfall"))
         .env("FANFALL_SCREENSHOTS", target.join("browser"));
     process::run(&mut test)
@@ -61,6 +70,7 @@ fn find() -> Option<Programs> {
     Some(Programs {
         chromium: process::find(&CHROMIUM)?,
         chromedriver: process::find(&CHROMEDRIVER)?,
+        firefox: process::find(&FIREFOX),
     })
 }
 
@@ -93,13 +103,14 @@ fn install() -> Result<Programs, String> {
     find().ok_or_else(|| manual("the packages were installed but have no such programs".to_owned()))
 }
 
-/// The packages of this distribution. Ubuntu has its own names (and ships them as snaps).
-fn packages(os_release: &str) -> [&'static str; 2] {
+/// The packages of this distribution. Ubuntu has its own names and ships them as snaps; its Firefox
+/// is left out, because a snap cannot read the profile that a test makes for it.
+fn packages(os_release: &str) -> &'static [&'static str] {
     let ubuntu = os_release.lines().any(|line| line.trim().replace('"', "") == "ID=ubuntu");
     if ubuntu {
-        ["chromium-browser", "chromium-chromedriver"]
+        &["chromium-browser", "chromium-chromedriver"]
     } else {
-        ["chromium", "chromium-driver"]
+        &["chromium", "chromium-driver", "firefox-esr"]
     }
 }
 
@@ -133,9 +144,9 @@ mod tests {
         let debian = "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n";
         let ubuntu = "NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n";
         let mint = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n";
-        assert_eq!(packages(debian), ["chromium", "chromium-driver"]);
+        assert_eq!(packages(debian), ["chromium", "chromium-driver", "firefox-esr"]);
         assert_eq!(packages(ubuntu), ["chromium-browser", "chromium-chromedriver"]);
-        assert_eq!(packages(mint), ["chromium", "chromium-driver"]);
+        assert_eq!(packages(mint), ["chromium", "chromium-driver", "firefox-esr"]);
     }
 
     #[test]

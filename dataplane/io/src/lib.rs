@@ -79,6 +79,7 @@ pub struct Driver {
     addresses: Vec<SocketAddr>,
     waker: Waker,
     fallback: Option<String>,
+    receive_buffer: usize,
 }
 
 /// The receiving half; the sending half is inside [`SendQueue`].
@@ -99,12 +100,21 @@ impl Driver {
         }
         let sockets = socket::open_group(config)?;
         let addresses = sockets.iter().map(|socket| socket.local).collect();
+        let receive_buffer =
+            sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or_default();
+        let done = |sends, receiver, waker, fallback| Driver {
+            sends,
+            receiver,
+            addresses,
+            waker,
+            fallback,
+            receive_buffer,
+        };
         let (sockets, refusal) = match config.choice {
             DriverChoice::Mmsg => (sockets, None),
             _ => match uring::open(sockets, config) {
                 Ok((sends, receiver, waker)) => {
-                    let receiver = Receiver::Uring(receiver);
-                    return Ok(Driver { sends, receiver, addresses, waker, fallback: None });
+                    return Ok(done(sends, Receiver::Uring(receiver), waker, None));
                 }
                 Err((_, error)) if config.choice == DriverChoice::Uring => return Err(error),
                 Err((sockets, error)) => (sockets, Some(error)),
@@ -112,7 +122,7 @@ impl Driver {
         };
         let (sends, receiver, waker) = mmsg::open(sockets, config)?;
         let fallback = refusal.map(|error| format!("io_uring was refused: {error}"));
-        Ok(Driver { sends, receiver: Receiver::Mmsg(receiver), addresses, waker, fallback })
+        Ok(done(sends, Receiver::Mmsg(receiver), waker, fallback))
     }
 
     /// Which driver it is.
@@ -131,6 +141,12 @@ impl Driver {
     /// The addresses its sockets are bound to, in the order of the configuration.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The smallest receive buffer of its sockets, in bytes of the system's accounting (which grants
+    /// twice what was asked for, and charges a datagram's overhead to it).
+    pub fn receive_buffer(&self) -> usize {
+        self.receive_buffer
     }
 
     /// What other threads wake this driver with.

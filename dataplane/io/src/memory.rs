@@ -47,11 +47,6 @@ impl Slab {
         self.count
     }
 
-    /// Length of a buffer in bytes.
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
-    }
-
     /// Where buffer `index` starts; panics when there is none, which is a broken program.
     pub(crate) fn pointer(&self, index: usize) -> *mut u8 {
         assert!(index < self.count, "no buffer {index}");

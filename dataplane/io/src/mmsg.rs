@@ -273,10 +273,8 @@ fn interest(fd: RawFd, events: libc::c_short) -> libc::pollfd {
 /// Sleeps until one of `polled` has its event or `timeout` passed. A signal ends the sleep as well.
 fn wait_for(polled: &mut [libc::pollfd], timeout: Duration) {
     polled.iter_mut().for_each(|entry| entry.revents = 0);
-    let timeout = libc::timespec {
-        tv_sec: timeout.as_secs() as _,
-        tv_nsec: timeout.subsec_nanos() as _,
-    };
+    let timeout =
+        libc::timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos() as _ };
     let count = polled.len() as libc::nfds_t;
     // SAFETY: `count` entries follow the pointer; no signal mask is given. Failure (a signal) leaves
     // the entries without events, which is what they say then.

@@ -242,3 +242,66 @@ impl SendQueue {
         closed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::{Driver, DriverChoice, DriverConfig};
+
+    fn driver() -> Driver {
+        Driver::open(&DriverConfig {
+            binds: vec!["127.0.0.1:0".parse().unwrap()],
+            join: false,
+            choice: DriverChoice::Mmsg,
+            send_slots: 4,
+            receive_buffers: 1,
+            socket_buffer: 1 << 16,
+        })
+        .unwrap()
+    }
+
+    /// Commits three equal datagrams and plays a kernel that refuses their run with `error`.
+    fn refuse(sends: &mut SendQueue, to: SocketAddr, error: i32) {
+        for number in 0..3 {
+            sends.reserve().unwrap()[..10].fill(number);
+            sends.commit(to, 10);
+        }
+        sends.plan();
+        let runs = sends.grouper.runs();
+        assert_eq!(runs.len(), 1);
+        sends.slots.finish(runs[0].head, Some(error));
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_segmented_is_sent_one_by_one_in_order() {
+        let mut driver = driver();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = peer.local_addr().unwrap();
+        let sends = driver.sends();
+        for (error, segments_after) in [(libc::EINVAL, true), (libc::EIO, false)] {
+            refuse(sends, to, error);
+            assert!(!sends.is_idle());
+            assert_eq!(sends.slots.segments[0], segments_after);
+            sends.submit().unwrap();
+            for number in 0..3 {
+                let mut buffer = [0; 20];
+                assert_eq!(peer.recv(&mut buffer).unwrap(), 10);
+                assert_eq!(buffer[0], number);
+            }
+            assert!(sends.is_idle());
+            assert_eq!(sends.take_failures(), 0);
+        }
+    }
+
+    #[test]
+    fn a_run_refused_for_another_reason_is_counted_datagram_by_datagram() {
+        let mut driver = driver();
+        let sends = driver.sends();
+        refuse(sends, "127.0.0.1:9".parse().unwrap(), libc::ENETUNREACH);
+        assert!(sends.is_idle());
+        assert_eq!(sends.take_failures(), 3);
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) struct Bound {
     pub(crate) local: SocketAddr,
     /// Whether the kernel knows UDP_SEGMENT.
     pub(crate) segments: bool,
+    /// Receive buffer the system granted, in bytes of its own accounting.
+    pub(crate) receive_buffer: usize,
 }
 
 impl Bound {
@@ -91,7 +93,8 @@ fn open_one(bind: SocketAddr, config: &DriverConfig) -> io::Result<Bound> {
     };
     // 0 means no default segment size; a kernel that refuses does not know the option.
     let segments = setsockopt(&socket.as_fd(), sockopt::UdpGsoSegment, &0).is_ok();
-    Ok(Bound { socket, local, segments })
+    let receive_buffer = socket.recv_buffer_size()?;
+    Ok(Bound { socket, local, segments, receive_buffer })
 }
 
 /// Asks for big buffers: beyond the system's limit where that is permitted, else up to it.

@@ -63,4 +63,3 @@ impl std::fmt::Debug for Waker {
         f.debug_tuple("Waker").field(&self.descriptor()).finish()
     }
 }
-

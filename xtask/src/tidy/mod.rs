@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: the rules of the project that no compiler checks. Reads the files that git
 //! tracks (or would track), nothing else; prints each violation with its place. The rules are one
-//! file each: `crates` and `engine` (import directions), `shape` (sizes, module docs, unsafe code),
-//! `words` (what no file may contain).
+//! file each: `crates` and `engine` (import directions), `lock` (packages of others), `shape` (sizes,
+//! module docs, unsafe code), `words` (what no file may contain).
 
 mod crates;
 mod engine;
+mod lock;
 mod shape;
 mod source;
 mod words;
@@ -59,6 +60,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 /// Checks (path, text) pairs.
 fn check(files: &[(String, String)]) -> Vec<Violation> {
     let mut found = crates::check(files);
+    found.extend(lock::check(files));
     let sources: Vec<Source> = files
         .iter()
         .filter(|(path, _)| path.ends_with(".rs"))

@@ -94,7 +94,11 @@ impl Buffers {
         let len = (arrival.len as usize).min(BUFFER);
         let word = |index: usize| {
             let start = index * size_of::<u32>();
-            bytes.get(start..).and_then(|bytes| bytes.first_chunk()).copied().map(u32::from_ne_bytes)
+            bytes
+                .get(start..)
+                .and_then(|bytes| bytes.first_chunk())
+                .copied()
+                .map(u32::from_ne_bytes)
         };
         let (Some(name), Some(payload), Some(flags)) = (word(0), word(2), word(3)) else {
             return Content::Nothing;

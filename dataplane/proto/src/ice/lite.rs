@@ -182,3 +182,137 @@ const SWITCHES_MAX: u32 = 10;
 const SWITCH_WINDOW: Duration = Duration::from_secs(1);
 /// With two places the selected path and one other always fit.
 const _: () = assert!(PATHS_PER_PEER_MAX >= 2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    /// A clock to add to; its zero has no meaning.
+    struct Clock(Instant);
+
+    impl Clock {
+        #[allow(clippy::disallowed_methods)]
+        fn new() -> Self {
+            Self(Instant::now())
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.0 + Duration::from_millis(ms)
+        }
+    }
+
+    #[test]
+    fn a_check_makes_a_path_and_a_nominated_one_selects_it() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        let outcome = ice.on_check(address(1), false, clock.at(0));
+        assert!(outcome.accepted && !outcome.selected_changed);
+        assert_eq!(outcome.added, Some(address(1)));
+        assert!(ice.is_path(address(1)) && !ice.is_path(address(2)));
+        assert_eq!(ice.selected(), None);
+        let outcome = ice.on_check(address(1), true, clock.at(10));
+        assert!(outcome.accepted && outcome.selected_changed);
+        assert_eq!((outcome.added, outcome.evicted), (None, None));
+        assert_eq!(ice.selected(), Some(address(1)));
+        let outcome = ice.on_check(address(1), true, clock.at(20));
+        assert!(outcome.accepted && !outcome.selected_changed);
+    }
+
+    #[test]
+    fn only_nomination_moves_a_live_selection() {
+        // SECURITY.md test 5: a rebound NAT shows up as a nominated check from a new address.
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(1), true, clock.at(0));
+        assert!(!ice.on_check(address(2), false, clock.at(10)).selected_changed);
+        assert_eq!(ice.selected(), Some(address(1)));
+        assert!(ice.on_check(address(2), true, clock.at(20)).selected_changed);
+        assert_eq!(ice.selected(), Some(address(2)));
+        assert!(ice.is_path(address(1)));
+    }
+
+    #[test]
+    fn switches_are_rationed_and_a_refused_one_changes_nothing() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        for switch in 0..10 {
+            assert!(ice.on_check(address(switch % 2), true, clock.at(1)).accepted);
+        }
+        let deadline = ice.consent_deadline();
+        let refused = ice.on_check(address(7), true, clock.at(900));
+        assert_eq!(refused, CheckOutcome::default());
+        assert!(!ice.is_path(address(7)));
+        assert_eq!(ice.selected(), Some(address(1)));
+        assert_eq!(ice.consent_deadline(), deadline);
+        // Checks that ask for no switch go on, and the next second has a budget of its own.
+        assert!(ice.on_check(address(1), true, clock.at(950)).accepted);
+        assert!(ice.on_check(address(7), true, clock.at(1_000)).accepted);
+    }
+
+    #[test]
+    fn the_oldest_other_path_makes_room() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(0), true, clock.at(0));
+        for port in 1..PATHS_PER_PEER_MAX as u16 {
+            assert_eq!(ice.on_check(address(port), false, clock.at(port.into())).evicted, None);
+        }
+        ice.on_check(address(1), false, clock.at(100));
+        let outcome = ice.on_check(address(99), false, clock.at(101));
+        assert_eq!((outcome.added, outcome.evicted), (Some(address(99)), Some(address(2))));
+        assert_eq!(ice.paths().count(), PATHS_PER_PEER_MAX);
+        assert!(ice.is_path(address(0)) && ice.is_path(address(1)) && !ice.is_path(address(2)));
+        assert_eq!(ice.selected(), Some(address(0)));
+    }
+
+    #[test]
+    fn a_client_hello_selects_only_a_checked_path_and_only_when_none_is() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(1), false, clock.at(0));
+        ice.on_check(address(2), false, clock.at(0));
+        assert!(!ice.on_early_dtls(address(3)));
+        assert_eq!(ice.selected(), None);
+        assert!(ice.on_early_dtls(address(2)));
+        assert_eq!(ice.selected(), Some(address(2)));
+        assert!(!ice.on_early_dtls(address(1)));
+        assert_eq!(ice.selected(), Some(address(2)));
+    }
+
+    #[test]
+    fn consent_ends_thirty_seconds_after_the_last_check() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(1), true, clock.at(5_000));
+        assert_eq!(ice.consent_deadline(), clock.at(35_000));
+        assert!(!ice.expired(clock.at(34_999)));
+        assert!(ice.expired(clock.at(35_000)));
+        assert!(!ice.on_deadline(clock.at(35_000)));
+        let unchecked = IceLite::new(clock.at(0));
+        assert_eq!(unchecked.consent_deadline(), clock.at(30_000));
+        assert!(unchecked.expired(clock.at(30_000)));
+    }
+
+    #[test]
+    fn a_silent_selection_moves_to_the_freshest_live_path() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(1), true, clock.at(0));
+        ice.on_check(address(2), false, clock.at(20_000));
+        ice.on_check(address(3), false, clock.at(21_000));
+        assert_eq!(ice.consent_deadline(), clock.at(30_000));
+        assert!(!ice.on_deadline(clock.at(29_999)));
+        assert!(ice.on_deadline(clock.at(30_000)));
+        assert_eq!(ice.selected(), Some(address(3)));
+        assert_eq!(ice.consent_deadline(), clock.at(51_000));
+        assert!(!ice.expired(clock.at(50_999)) && ice.expired(clock.at(51_000)));
+        // A check does the same when nobody watched the deadline.
+        ice.on_check(address(2), false, clock.at(50_000));
+        assert!(ice.on_check(address(2), false, clock.at(51_000)).selected_changed);
+        assert_eq!(ice.selected(), Some(address(2)));
+    }
+}

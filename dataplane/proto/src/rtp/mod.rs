@@ -18,3 +18,6 @@ const PROFILE_ONE_BYTE: u16 = 0xBEDE;
 const PROFILE_TWO_BYTE: u16 = 0x1000;
 /// Bytes of the header before CSRCs (RFC 3550 section 5.1).
 const FIXED_LEN: usize = 12;
+
+#[cfg(test)]
+mod tests;

@@ -75,8 +75,9 @@ impl<'a> HeaderWriter<'a> {
         };
         let head_len = if self.form == ElementForm::OneByte { 1 } else { 2 };
         let block = if self.has_elements { 0 } else { BLOCK_HEADER };
-        // Three more bytes may be needed to fill the last word.
-        if self.writer.room() < block + head_len + data.len() + 3 {
+        // The last word is filled at the end; that must fit too.
+        let end = (self.writer.len() + block + head_len + data.len()).next_multiple_of(4);
+        if end - self.writer.len() > self.writer.room() {
             return false;
         }
         if !self.has_elements {

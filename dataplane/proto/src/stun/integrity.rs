@@ -14,7 +14,7 @@ const ATTRIBUTE_HEADER: usize = 4;
 /// header's length field set as if that attribute were the last.
 fn keyed(message: &[u8], offset: usize, password: &[u8]) -> Option<Hmac<Sha1>> {
     let body = offset.checked_sub(super::HEADER_LEN)?;
-    let len = u16::try_from(body + ATTRIBUTE_HEADER + INTEGRITY_LEN).ok()?;
+    let len = u16::try_from(body.saturating_add(ATTRIBUTE_HEADER + INTEGRITY_LEN)).ok()?;
     let mut mac = <Hmac<Sha1> as Mac>::new_from_slice(password).ok()?;
     mac.update(message.get(..2)?);
     mac.update(&len.to_be_bytes());

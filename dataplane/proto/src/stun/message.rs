@@ -16,8 +16,8 @@ pub enum StunError {
     Length,
     /// No magic cookie, or the two leading bits are not zero.
     Cookie,
-    /// A Binding indication (consent keep-alive of old clients), a response, or another method.
-    /// Carries the message type.
+    /// Another type of message than the one to be read; for a request: a Binding indication (keep-
+    /// alive of old clients), a response, or another method. Carries the message type.
     NotRequest(u16),
     /// An attribute runs past the end or has an impossible length.
     Attribute,

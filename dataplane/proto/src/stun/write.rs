@@ -64,7 +64,7 @@ pub fn write_binding_error(
     writer.u16(attribute::ERROR_CODE);
     writer.u16(4 + reason.len() as u16);
     writer.u16(0);
-    writer.u16(code / 100 % 8 << 8 | code % 100);
+    writer.u16(((code / 100 % 8) << 8) | (code % 100));
     writer.bytes(reason);
     writer.pad();
     sign(writer, password)

@@ -26,6 +26,8 @@ pub(super) struct Message {
     deltas: [i16; 256],
     delta_count: usize,
     delta_bytes: usize,
+    /// Losses before the first packet that arrived.
+    leading: usize,
     room: usize,
 }
 
@@ -38,6 +40,7 @@ impl Message {
             deltas: [0; 256],
             delta_count: 0,
             delta_bytes: 0,
+            leading: 0,
             room,
         }
     }
@@ -51,7 +54,7 @@ impl Message {
         };
         // A chunk holds seven statuses or more, losses ahead of the first packet are one chunk,
         // and the last word is filled.
-        let mixed = if self.delta_count == 0 { 0 } else { self.count + 1 - self.leading() };
+        let mixed = if self.delta_count == 0 { 0 } else { self.count + 1 - self.leading };
         let chunks = 2 * (2 + mixed.div_ceil(7));
         if chunks + self.delta_bytes + bytes + 3 > self.room {
             return false;
@@ -63,6 +66,7 @@ impl Message {
             self.delta_count += 1;
         }
         *place = symbol;
+        self.leading += usize::from(self.delta_count == 0);
         self.count += 1;
         self.delta_bytes += bytes;
         true
@@ -108,12 +112,6 @@ impl Message {
         }
         let words = (writer.len() / 4).saturating_sub(1);
         writer.patch(2, &(words as u16).to_be_bytes());
-    }
-
-    /// Losses at the start.
-    fn leading(&self) -> usize {
-        let symbols = self.symbols.iter().take(self.count);
-        symbols.take_while(|symbol| **symbol == symbol::LOST).count()
     }
 }
 
