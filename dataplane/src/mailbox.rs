@@ -226,4 +226,44 @@ mod tests {
         assert_eq!(receiver.len(), limits::EVENT_LANE);
         assert_eq!(lost.load(Ordering::Relaxed), 3);
     }
+
+    #[test]
+    fn a_core_that_got_frames_is_woken_and_no_other() {
+        let mut drivers: Vec<io::Driver> = (0..3)
+            .map(|_| {
+                let config = io::DriverConfig {
+                    binds: vec!["127.0.0.1:0".parse().unwrap()],
+                    join: false,
+                    choice: io::DriverChoice::Mmsg,
+                    send_slots: 1,
+                    receive_buffers: 1,
+                    socket_buffer: 1 << 16,
+                };
+                io::Driver::open(&config).unwrap()
+            })
+            .collect();
+        let lanes: Vec<_> = (0..3).map(|_| frame_lane()).collect();
+        let (writers, mut readers): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
+        let mut writers: Vec<_> = writers.into_iter().map(Some).collect();
+        writers[0] = None;
+        let doorbells = drivers.iter().map(io::Driver::waker).collect();
+        let mut outbound = Outbound::new(writers, doorbells);
+
+        assert!(outbound.push(CoreId(2), header(7), b"frame"));
+        assert!(!outbound.push(CoreId(0), header(7), b"to itself"));
+        assert!(!outbound.push(CoreId(3), header(7), b"to nobody"));
+        outbound.ring();
+        assert!(readers[2].pop(|header, bytes| {
+            assert_eq!((index(header), &*bytes), (7, &b"frame"[..]));
+        }));
+        let mut sleep = |core: usize, millis| {
+            let start = std::time::Instant::now();
+            drivers[core].wait(std::time::Duration::from_millis(millis)).unwrap();
+            start.elapsed().as_millis() as u64
+        };
+        assert!(sleep(2, 10_000) < 5_000, "not woken");
+        assert!(sleep(1, 30) >= 29, "woken without a frame");
+        outbound.ring();
+        assert!(sleep(2, 30) >= 29, "woken twice");
+    }
 }

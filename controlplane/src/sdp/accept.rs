@@ -91,7 +91,14 @@ fn accept_line(
         let published = line.publishes;
         let formats = vec![section.formats.first().cloned().unwrap_or_else(|| "0".to_owned())];
         let (kind, mid) = (line.kind, line.mid.clone());
-        *line = Line::stopped(kind, mid, line.protocol.clone(), formats, Vec::new());
+        *line = Line::stopped(
+            kind,
+            line.media.clone(),
+            mid,
+            line.protocol.clone(),
+            formats,
+            Vec::new(),
+        );
         return match (subscribed, published) {
             (true, _) => Some(AcceptedOutcome::Dropped),
             (false, true) => Some(AcceptedOutcome::Unpublished),

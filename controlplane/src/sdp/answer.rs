@@ -66,7 +66,8 @@ fn check_continuity(state: &State, offer: &Description) -> Result<(), SdpError> 
     }
     for (line, section) in state.lines.iter().zip(&offer.sections) {
         let same = line.mid == section.mid && line.kind == section.kind;
-        if !line.stopped && !same && !(section.stopped && section.mid.is_empty()) {
+        let nameless = section.stopped && section.mid.is_empty();
+        if !line.stopped && !same && !nameless {
             return Err(SdpError::order(format!(
                 "media section {} changed its mid or kind while it lives",
                 line.mid
@@ -125,6 +126,7 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
     Line {
         mid: section.mid.clone(),
         kind: section.kind,
+        media: section.media.clone(),
         protocol: section.protocol.clone(),
         formats: Vec::new(),
         stopped: false,
@@ -152,7 +154,7 @@ fn rejected(section: &Section) -> Line {
         .cloned()
         .collect();
     let (kind, mid) = (section.kind, section.mid.clone());
-    Line::stopped(kind, mid, section.protocol.clone(), vec![first], payloads)
+    Line::stopped(kind, section.media.clone(), mid, section.protocol.clone(), vec![first], payloads)
 }
 
 /// RIDs of the simulcast streams we take.
@@ -179,7 +181,7 @@ fn encodings(section: &Section, rids: &[String]) -> Vec<Encoding> {
     if rids.is_empty() {
         return vec![encoding(None, primaries.first().copied())];
     }
-    let ssrcs = (primaries.len() == rids.len()).then_some(primaries).unwrap_or_default();
+    let ssrcs = if primaries.len() == rids.len() { primaries } else { Vec::new() };
     let rid = |rid: &String| Label::new(rid.as_bytes());
     rids.iter()
         .enumerate()

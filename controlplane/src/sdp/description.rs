@@ -157,6 +157,8 @@ pub struct ExtensionLine {
 pub struct Section {
     /// What it is for.
     pub kind: SectionKind,
+    /// Media name of its `m=` line as written.
+    pub media: String,
     /// Its `m=` line, counted from 1.
     pub line: usize,
     /// Port 0 without `a=bundle-only`: rejected, or stopped by the client (RFC 8829 section 5.2.2).

@@ -35,6 +35,8 @@ pub(crate) struct Line {
     pub(crate) mid: String,
     /// Its kind.
     pub(crate) kind: SectionKind,
+    /// Media name of its `m=` line.
+    pub(crate) media: String,
     /// Protocol of its `m=` line.
     pub(crate) protocol: String,
     /// Formats a stopped section shows.
@@ -65,6 +67,7 @@ impl Line {
     /// A rejected or stopped section.
     pub(crate) fn stopped(
         kind: SectionKind,
+        media: String,
         mid: String,
         protocol: String,
         formats: Vec<String>,
@@ -73,6 +76,7 @@ impl Line {
         Self {
             mid,
             kind,
+            media,
             protocol,
             formats,
             stopped: true,

@@ -88,6 +88,12 @@ impl Negotiation {
         }
     }
 
+    /// Whether every section was stopped, and with them the client's transport: an offer of ours
+    /// then starts a new one, so that the caller sets another [`LocalTransport`] before it.
+    pub fn transport_ended(&self) -> bool {
+        self.state.tag.is_some() && self.state.lines.iter().all(|line| line.stopped)
+    }
+
     /// Forgets our open offer and everything it allocated. No effect without one.
     pub fn roll_back(&mut self) {
         if let Some(pending) = self.pending.take() {

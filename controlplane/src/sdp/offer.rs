@@ -60,7 +60,7 @@ impl Negotiation {
             place(&mut state, line)?;
             mids.push(mid);
         }
-        if state.tag.is_none() {
+        if !state.tag.as_deref().is_some_and(|tag| state.line(tag).is_some()) {
             state.tag = mids.first().cloned();
         }
         state.bundle = group(&state);
@@ -87,10 +87,11 @@ fn fresh_mid(state: &State, next: &mut u32) -> String {
 
 /// The section of one pull.
 fn pull_line(state: &mut State, pull: &Pull, mid: String, payloads: Vec<Payload>) -> Line {
-    let kind = match pull.media.kind {
-        MediaKind::Audio => SectionKind::Audio,
-        MediaKind::Video => SectionKind::Video,
+    let (kind, name) = match pull.media.kind {
+        MediaKind::Audio => (SectionKind::Audio, "audio"),
+        MediaKind::Video => (SectionKind::Video, "video"),
     };
+    let (name, protocol) = (name.to_owned(), "UDP/TLS/RTP/SAVPF".to_owned());
     let extensions = state.ids.offer(pull.media.kind);
     let msid = state.unique_msid(&mid, &pull.msid);
     let (media, ssrc, rtx_ssrc) = (pull.media.clone(), pull.ssrc, pull.rtx_ssrc);
@@ -100,16 +101,17 @@ fn pull_line(state: &mut State, pull: &Pull, mid: String, payloads: Vec<Payload>
         extensions,
         rtcp_rsize: true,
         outbound: Some(Outbound { media, ssrc, rtx_ssrc, msid }),
-        ..Line::stopped(kind, mid, "UDP/TLS/RTP/SAVPF".to_owned(), Vec::new(), payloads)
+        ..Line::stopped(kind, name, mid, protocol, Vec::new(), payloads)
     }
 }
 
-/// Puts a new section in the place of a stopped one behind the transport's, else at the end.
+/// Puts a new section in the place of a stopped one behind the transport's, else at the end. Any
+/// place will do when no section lives.
 fn place(state: &mut State, line: Line) -> Result<(), SdpError> {
-    let tag = state.tag.as_deref();
+    let tag = state.tag.as_deref().filter(|tag| state.line(tag).is_some());
     let after = state.lines.iter().position(|known| Some(known.mid.as_str()) == tag);
     let reusable = |(index, known): (usize, &Line)| {
-        (known.stopped && after.is_some_and(|after| index > after)).then_some(index)
+        (known.stopped && after.is_none_or(|after| index > after)).then_some(index)
     };
     let found = state.lines.iter().enumerate().find_map(reusable);
     if let Some(known) = found.and_then(|index| state.lines.get_mut(index)) {

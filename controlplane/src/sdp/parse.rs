@@ -29,8 +29,8 @@ const SECTIONS_MAX: usize = 256;
 const PAYLOADS_TOTAL_MAX: usize = 8_192;
 /// Most SSRCs, RIDs or extensions of one section; browsers stay below 30 everywhere.
 const LIST_MAX: usize = 64;
-/// Values of `a=rtcp-fb` that are kept: all that negotiation may ever look at. Each is kept once, so
-/// that wildcard lines cannot multiply.
+/// Values of `a=rtcp-fb` that are kept: all that negotiation may ever look at. Each is kept once,
+/// so that wildcard lines cannot multiply.
 const FEEDBACK: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
 
 impl Description {
@@ -407,6 +407,7 @@ fn section(
     own.simulcast_send.retain(|rid| rids_send.contains(rid));
     Ok(Section {
         kind,
+        media: media.media.clone(),
         line,
         stopped,
         zero_port,

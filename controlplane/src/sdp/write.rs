@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use common::media::MediaKind;
 
 use super::codecs::Role;
-use super::description::{Direction, SectionKind};
+use super::description::Direction;
 use super::lines::{Line, State};
 use super::negotiation::{LocalTransport, Negotiation};
 
@@ -85,7 +85,7 @@ impl Writer<'_> {
     fn section(&self, out: &mut String, line: &Line) {
         let numbers: Vec<String> =
             line.payloads.iter().map(|payload| payload.payload_type.to_string()).collect();
-        line!(out, "m={} 9 {} {}", kind_name(line.kind), line.protocol, numbers.join(" "));
+        line!(out, "m={} 9 {} {}", line.media, line.protocol, numbers.join(" "));
         line!(out, "c=IN IP4 0.0.0.0");
         line!(out, "a=rtcp:9 IN IP4 0.0.0.0");
         self.transport(out);
@@ -133,7 +133,7 @@ fn candidate(out: &mut String, index: usize, address: SocketAddr) {
 /// A rejected or stopped section: port 0, inactive, in no group.
 fn stopped(out: &mut String, line: &Line) {
     let formats = if line.formats.is_empty() { "0".to_owned() } else { line.formats.join(" ") };
-    line!(out, "m={} 0 {} {formats}", kind_name(line.kind), line.protocol);
+    line!(out, "m={} 0 {} {formats}", line.media, line.protocol);
     line!(out, "c=IN IP4 0.0.0.0");
     if !line.mid.is_empty() {
         line!(out, "a=mid:{}", line.mid);
@@ -190,16 +190,5 @@ fn ssrcs(out: &mut String, line: &Line, direction: Direction) {
     for ssrc in std::iter::once(ssrc).chain(rtx) {
         line!(out, "a=ssrc:{ssrc} cname:{}", msid.stream);
         line!(out, "a=ssrc:{ssrc} msid:{} {}", msid.stream, msid.track);
-    }
-}
-
-/// The media name of an `m=` line. A kind we do not know is only ever written back as stopped; its
-/// name is not kept, and the section's place is what counts.
-fn kind_name(kind: SectionKind) -> &'static str {
-    match kind {
-        SectionKind::Audio => "audio",
-        SectionKind::Video => "video",
-        SectionKind::Application => "application",
-        SectionKind::Other => "text",
     }
 }

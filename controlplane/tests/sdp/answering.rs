@@ -126,6 +126,15 @@ fn data_channels_are_rejected_outside_the_group() {
 }
 
 #[test]
+fn media_without_rtp_is_rejected_under_its_own_name() {
+    let offer = text("chromium-publish-VP8") + "m=message 9 TCP/MSRP *\r\na=mid:m\r\n";
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[publish("m"), publish("0")]);
+    assert!(answered.outcomes[0].is_err() && answered.outcomes[1].is_ok());
+    assert!(section_text(&answered.sdp, 1).starts_with("m=message 0 TCP/MSRP *\r\n"));
+}
+
+#[test]
 fn unnamed_sections_are_answered_too() {
     let mut negotiation = negotiation();
     let offer = sample("chromium-publish-audio-video");

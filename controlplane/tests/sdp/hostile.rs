@@ -67,8 +67,7 @@ proptest! {
         let mut negotiation = negotiation();
         let Ok(answered) = negotiation.answer(&offer, &wishes) else { return Ok(()) };
         let rejected = offer.sections.iter().any(|s| s.mid.is_empty());
-        let unknown = offer.sections.iter().any(|s| s.kind == controlplane::sdp::SectionKind::Other);
-        if !rejected && !unknown && !conflicting_ids(&offer) {
+        if !rejected && !conflicting_ids(&offer) {
             check_answer(&offer, &answered.sdp);
         } else {
             prop_assert!(Description::parse(&answered.sdp).is_ok());
@@ -152,7 +151,7 @@ fn hostile_descriptions_are_cheap() {
     let wide = format!("m=video 0 X{all}\r\n{maps}{feedback}");
     let ssrcs: String = (0..64).map(|n| format!("a=ssrc:{n} a:b\r\n")).collect();
     let cases = [
-        ("wide sections", format!("{head}{}", wide.repeat(130))),
+        ("wide sections", format!("{head}{}", wide.repeat(63))),
         ("empty sections", format!("{head}{}", "m=video 0 X 96\r\n".repeat(256))),
         (
             "candidates",

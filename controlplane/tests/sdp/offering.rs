@@ -270,7 +270,8 @@ fn sixty_four_pulls_fit_one_offer() {
     check_text(&offered.sdp);
     let outcomes = accepted(&mut negotiation, &turned(&offered.sdp));
     assert!(outcomes.iter().all(|o| matches!(o.outcome, AcceptedOutcome::Receiving(_))));
-    assert_eq!(outcomes.iter().filter(|o| matches!(&o.outcome, AcceptedOutcome::Receiving(r) if r.kind == MediaKind::Audio)).count(), 32);
+    let sound = |outcome: &&AcceptedOutcome| matches!(outcome, AcceptedOutcome::Receiving(section) if section.kind == MediaKind::Audio);
+    assert_eq!(outcomes.iter().map(|o| &o.outcome).filter(sound).count(), 32);
 }
 
 #[test]

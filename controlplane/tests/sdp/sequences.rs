@@ -296,6 +296,18 @@ fn all_sections_of_firefox_stop_at_once() {
     assert_eq!(answered.ended, ["0", "1"]);
     assert!(!answered.sdp.contains("a=group"));
     assert_eq!(negotiation.remote_fingerprint(), fingerprint);
+
+    // The next pull starts a new transport in the first freed section.
+    assert!(negotiation.transport_ended());
+    negotiation.set_transport(transport("srv2"));
+    let media = source("chromium-publish-audio-video", "1");
+    let offered = negotiation.offer(&[pull(&media, 10), pull(&media, 20), pull(&media, 30)]);
+    let offered = offered.unwrap();
+    assert_eq!(offered.sdp.matches("\r\nm=").count(), 3);
+    assert!(offered.sdp.contains("a=group:BUNDLE 2 3 4\r\n"));
+    let outcomes = negotiation.accept_answer(&Description::parse(&turned(&offered.sdp)).unwrap());
+    assert_eq!(outcomes.unwrap().len(), 3);
+    assert!(!negotiation.transport_ended());
 }
 
 /// A late check that a `Negotiation` can be cloned and driven apart.

@@ -127,7 +127,7 @@ pub(crate) fn check_answer(offer: &Description, sdp: &str) {
     let answer = Description::parse(sdp).unwrap_or_else(|error| panic!("{error}\n{sdp}"));
     assert_eq!(answer.sections.len(), offer.sections.len(), "as many sections as offered");
     for (asked, given) in offer.sections.iter().zip(&answer.sections) {
-        assert_eq!((asked.kind, &asked.mid), (given.kind, &given.mid));
+        assert_eq!((&asked.media, &asked.mid), (&given.media, &given.mid));
         assert_eq!(asked.protocol, given.protocol);
         let grouped = answer.bundle.contains(&given.mid);
         if asked.stopped {

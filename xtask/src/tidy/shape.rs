@@ -13,7 +13,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Where unsafe code may stand, and why.
 const UNSAFE_ALLOWED: [(&str, &str); 4] = [
     ("dataplane/io/src/", "the drivers: system calls and memory shared with the kernel"),
-    ("dataplane/io/tests/", "their tests: counting allocator, resource limits of the process"),
+    (
+        "dataplane/io/tests/",
+        "a counting allocator, and a system call filter that plays a container",
+    ),
     ("tests/alloc/", "a global allocator that counts is unsafe to implement"),
     ("benches/src/socket", "batched system calls of the load generator"),
 ];
