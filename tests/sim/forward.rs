@@ -78,8 +78,8 @@ fn ssrcs_can_be_learnt_from_mids() {
     call.connect();
     call.sim.run_for(seconds(3));
     assert_clean(&mut call, 2_500);
-    let started = |(_, e): &&_| matches!(e, &(_, Event::TrackStarted { .. }));
-    assert_eq!(call.sim.events.iter().enumerate().filter(started).count(), 2);
+    let events = call.sim.events.iter();
+    assert_eq!(events.filter(|(_, e)| matches!(e, Event::TrackStarted { .. })).count(), 2);
 }
 
 #[test]
