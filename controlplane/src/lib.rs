@@ -1,2 +1,26 @@
-//! Placeholder.
+//! The control plane: HTTP API, page, metrics, and the state of sessions and tracks.
+//!
+//! [`start`] brings up the data plane and the server; the binary and the tests use nothing else. In
+//! the order of a request: `server` accepts, `respond` authorises and reads, `endpoints` routes,
+//! `api` handles, `sdp` negotiates, `state` remembers, `push` tells the cores. Media never passes
+//! through here, and the data plane never waits for it.
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod server;
+mod respond;
+pub mod endpoints;
+pub mod auth;
+pub mod error;
+pub mod wire;
+pub mod api;
 pub mod sdp;
+pub mod state;
+pub mod push;
+mod slots;
+mod metrics;
+mod page;
+mod start;
+
+pub use config::Config;
+pub use start::{Running, StartError, start};

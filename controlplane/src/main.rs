@@ -1,1 +1,112 @@
-fn main() {}
+//! The binary: settings, start, banner, signals, stop.
+//!
+//! The banner on standard output is the only place that ever shows a secret, and only one that was
+//! generated for this run. Logs go to standard error.
+#![forbid(unsafe_code)]
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use controlplane::config::{Config, Refusal};
+use controlplane::{Running, start};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit code for settings that are refused, as command line tools use it.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match Config::from_args(std::env::args_os()) {
+        Ok(config) => config,
+        Err(Refusal::Command(error)) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
+        }
+        Err(Refusal::Setting(error)) => {
+            let _ = writeln!(std::io::stderr(), "fanfall: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    log_to_stderr(&config.log);
+    let generated = config.apps.is_empty();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    // Signals are caught before anything runs, so that none ends the process half started.
+    let caught = runtime.block_on(async { catch() });
+    let mut signals = match caught {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
+    let running = match start(config) {
+        Ok(running) => running,
+        Err(error) => return failed(&error),
+    };
+    banner(&running, generated);
+    let name = runtime.block_on(async {
+        tokio::select! {
+            _ = signals.0.recv() => "SIGINT",
+            _ = signals.1.recv() => "SIGTERM",
+        }
+    });
+    tracing::info!(signal = name, "stopping");
+    running.stop();
+    ExitCode::SUCCESS
+}
+
+fn catch() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "fanfall: {error}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr(filter: &str) {
+    let filter = EnvFilter::builder().parse_lossy(filter);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// Says where everything is, with a command to paste.
+fn banner(running: &Running, generated: bool) {
+    let mut out = std::io::stdout().lock();
+    let _ = write_banner(&mut out, running, generated);
+    let _ = out.flush();
+}
+
+fn write_banner(out: &mut impl Write, running: &Running, generated: bool) -> std::io::Result<()> {
+    let base = format!("http://{}", running.http_addr);
+    let announced: Vec<String> = running.announced.iter().map(ToString::to_string).collect();
+    writeln!(out, "Fanfall {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  page       {base}/")?;
+    writeln!(out, "  API        {base}/v1/apps/")?;
+    writeln!(out, "  media      UDP port {}, {} cores", running.media_port, running.cores)?;
+    write!(out, "  driver     {:?}", running.driver)?;
+    match &running.fallback_reason {
+        Some(reason) => writeln!(out, " (io_uring refused: {reason})")?,
+        None => writeln!(out)?,
+    }
+    writeln!(out, "  announced  {}", announced.join(", "))?;
+    let Some(app) = running.apps.first() else { return Ok(()) };
+    for app in &running.apps {
+        writeln!(out, "  app id     {}", app.id)?;
+    }
+    let secret = if generated {
+        writeln!(out, "  app secret {}", app.secret)?;
+        app.secret.as_str()
+    } else {
+        "$FANFALL_APP_SECRET"
+    };
+    writeln!(out, "\nTry it:")?;
+    writeln!(
+        out,
+        "  curl -X POST -H \"Authorization: Bearer {secret}\" {base}/v1/apps/{}/sessions/new",
+        app.id
+    )
+}

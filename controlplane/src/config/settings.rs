@@ -4,8 +4,10 @@
 /// One setting as the operator sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Setting {
-    /// Key in the file; the flag is the same with dashes.
+    /// Key in the file.
     pub(super) key: &'static str,
+    /// Name of the flag.
+    pub(super) flag: &'static str,
     /// Environment variable.
     pub(super) env: &'static str,
     /// Placeholder in the help.
@@ -17,26 +19,26 @@ pub(super) struct Setting {
 }
 
 const fn setting(
-    key: &'static str,
+    [key, flag]: [&'static str; 2],
     env: &'static str,
     value: &'static str,
     list: bool,
     help: &'static str,
 ) -> Setting {
-    Setting { key, env, value, list, help }
+    Setting { key, flag, env, value, list, help }
 }
 
 /// Every setting, in the order of the help.
 pub(super) const SETTINGS: [Setting; 11] = [
     setting(
-        "http",
+        ["http", "http"],
         "FANFALL_HTTP",
         "ADDR:PORT",
         false,
         "Address of the HTTP API and the page. Default: 127.0.0.1:8080",
     ),
     setting(
-        "media_bind",
+        ["media_bind", "media-bind"],
         "FANFALL_MEDIA_BIND",
         "IP,...",
         true,
@@ -44,14 +46,14 @@ pub(super) const SETTINGS: [Setting; 11] = [
          Default: 0.0.0.0, and [::] where the host has IPv6",
     ),
     setting(
-        "media_port",
+        ["media_port", "media-port"],
         "FANFALL_MEDIA_PORT",
         "PORT",
         false,
         "UDP port of all media (0: any free one). Default: 1473",
     ),
     setting(
-        "announce",
+        ["announce", "announce"],
         "FANFALL_ANNOUNCE",
         "IP[:PORT],...",
         true,
@@ -60,21 +62,21 @@ pub(super) const SETTINGS: [Setting; 11] = [
          link-local ones, plus loopback when the API is bound to loopback",
     ),
     setting(
-        "cores",
+        ["cores", "cores"],
         "FANFALL_CORES",
         "N",
         false,
         "Number of media threads, 1 to 64. Default: one per available CPU",
     ),
     setting(
-        "pin",
+        ["pin", "pin"],
         "FANFALL_PIN",
         "on|off",
         false,
         "Pin each media thread to its own CPU. Default: on",
     ),
     setting(
-        "driver",
+        ["driver", "driver"],
         "FANFALL_DRIVER",
         "auto|uring|mmsg",
         false,
@@ -82,7 +84,7 @@ pub(super) const SETTINGS: [Setting; 11] = [
          Default: auto",
     ),
     setting(
-        "app_id",
+        ["app_id", "app-id"],
         "FANFALL_APP_ID",
         "ID",
         false,
@@ -90,7 +92,7 @@ pub(super) const SETTINGS: [Setting; 11] = [
          with id and secret. Default: generated at start",
     ),
     setting(
-        "app_secret",
+        ["app_secret", "app-secret"],
         "FANFALL_APP_SECRET",
         "SECRET",
         false,
@@ -98,7 +100,7 @@ pub(super) const SETTINGS: [Setting; 11] = [
          other users of the host: prefer the variable or the file. Default: generated at start",
     ),
     setting(
-        "log",
+        ["log", "log"],
         "FANFALL_LOG",
         "FILTER",
         false,
@@ -106,7 +108,7 @@ pub(super) const SETTINGS: [Setting; 11] = [
          info,controlplane=debug. Default: info",
     ),
     setting(
-        "page",
+        ["page", "page"],
         "FANFALL_PAGE",
         "on|off",
         false,

@@ -68,7 +68,7 @@ pub(super) fn command() -> clap::Command {
         );
     for setting in SETTINGS {
         let mut arg = Arg::new(setting.key)
-            .long(setting.key.replace('_', "-"))
+            .long(setting.flag)
             .env(setting.env)
             .hide_env_values(true)
             .value_name(setting.value)
@@ -92,7 +92,7 @@ pub(super) fn read(matches: &ArgMatches) -> Result<Layers, ConfigError> {
     }
     for setting in SETTINGS {
         let origin = match matches.value_source(setting.key) {
-            Some(ValueSource::CommandLine) => format!("--{}", setting.key.replace('_', "-")),
+            Some(ValueSource::CommandLine) => format!("--{}", setting.flag),
             Some(ValueSource::EnvVariable) => setting.env.to_owned(),
             _ => continue,
         };

@@ -1,0 +1,127 @@
+//! Offer/answer exchanges of a session with everything that hangs on them: opening its transport,
+//! a moved BUNDLE tag, ICE restart, the peer's facts, sections that ended.
+//!
+//! Used by every handler that takes or makes an SDP. The caller holds the session's work.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::command::PeerFacts;
+
+use super::Call;
+use crate::error::ApiError;
+use crate::sdp::{Answered, Description, Negotiation, Wish};
+use crate::state::{Session, Work};
+use crate::wire::{SdpType, SessionDescription};
+
+/// Parses a description that must be of the given type.
+pub(super) fn parse(
+    description: &SessionDescription,
+    kind: SdpType,
+) -> Result<Description, ApiError> {
+    if description.kind != kind {
+        let wanted = if kind == SdpType::Offer { "offer" } else { "answer" };
+        let text = format!("sessionDescription.type: this request takes an {wanted}");
+        return Err(ApiError::SdpOrder(text));
+    }
+    Ok(Description::parse(&description.sdp)?)
+}
+
+/// The session's negotiation; opens its transport before the first exchange.
+pub(super) fn ensure<'a>(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &'a mut Work,
+) -> Result<&'a mut Negotiation, ApiError> {
+    if work.negotiation.is_none() {
+        let seed = u64::from_ne_bytes(call.node.random()?);
+        let (peer, transport) = call.node.open_peer()?;
+        call.node.attach(session, peer, Instant::now())?;
+        work.negotiation = Some(Negotiation::new(transport, seed));
+    }
+    work.negotiation.as_mut().ok_or(ApiError::SessionGone)
+}
+
+/// Answers a client's offer. Nothing changes when it fails.
+pub(super) fn answer(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    offer: &Description,
+    wishes: &[Wish],
+) -> Result<Answered, ApiError> {
+    work.check_no_offer()?;
+    let mut next = ensure(call, session, work)?.clone();
+    let (mut restarts, mut moved_to) = (work.restarts, None);
+    if starts_anew(&next, offer) {
+        let (peer, transport) = call.node.open_peer()?;
+        next.set_transport(transport);
+        moved_to = Some(peer);
+        restarts = 0;
+    } else if next.remote_ice_changed(offer) {
+        let peer = session.peer().ok_or(ApiError::SessionGone)?;
+        restarts = restarts.checked_add(1).ok_or_else(|| {
+            ApiError::SdpOrder("ICE restarted too often in this session".to_owned())
+        })?;
+        next.set_transport(call.node.restart_ice(peer, restarts));
+    }
+    let answered = match next.answer(offer, wishes) {
+        Ok(answered) => answered,
+        Err(error) => {
+            if let Some(peer) = moved_to {
+                call.node.plane().release_peer(peer);
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(peer) = moved_to {
+        call.node.attach(session, peer, Instant::now())?;
+    }
+    work.restarts = restarts;
+    work.negotiation = Some(next);
+    work.exchanged = true;
+    settle(call, session, work);
+    for mid in &answered.ended {
+        end_mid(call, session, work, mid);
+    }
+    Ok(answered)
+}
+
+/// Whether the client starts a new transport with this offer: it stopped the section whose
+/// transport the group used, or shows another certificate.
+fn starts_anew(negotiation: &Negotiation, offer: &Description) -> bool {
+    let shown = offer.transport_section().and_then(|section| section.fingerprint);
+    let known = negotiation.remote_fingerprint();
+    let other_certificate = matches!((known, shown), (Some(known), Some(shown)) if known != shown);
+    negotiation.bundle_tag_moved(offer) || other_certificate
+}
+
+/// After an exchange: tells the cores the peer's facts and prolongs the session's life.
+pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
+    session.exchanged(Instant::now());
+    let (Some(negotiation), Some(peer)) = (&work.negotiation, session.peer()) else { return };
+    let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
+    let facts = PeerFacts { peer, fingerprint, extensions: negotiation.extensions() };
+    call.node.push(|push, out| push.set_peer(facts, out));
+}
+
+/// Ends whatever a section carries. True when it carried something.
+pub(super) fn end_mid(call: &Call, session: &Arc<Session>, work: &mut Work, mid: &str) -> bool {
+    let mut found = false;
+    if let Some(publication) = session.publication_at(mid) {
+        call.node.unpublish(session, &publication);
+        found = true;
+    }
+    end_mid_subscription(call, work, mid) || found
+}
+
+/// Ends the subscription in a section. True when there was one.
+pub(super) fn end_mid_subscription(call: &Call, work: &mut Work, mid: &str) -> bool {
+    let Some(subscription) = work.subscriptions.get_mut(mid).filter(|s| !s.closed) else {
+        return false;
+    };
+    subscription.closed = true;
+    let id = subscription.id;
+    call.node.push(|push, out| push.unsubscribe(id, out));
+    true
+}

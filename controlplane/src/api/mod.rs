@@ -1,0 +1,105 @@
+//! The API's handlers: sessions and their tracks (contract 1.1 to 1.6, 2.6).
+//!
+//! `endpoints.rs` finds the handler, `server.rs` has authorised the call and read its body. A
+//! handler reads JSON, changes the state through `state/`, and returns JSON. It never talks to a
+//! core, and never holds a session's work while it waits for the network.
+
+mod exchange;
+mod sessions;
+mod tracks;
+mod publish;
+mod pull;
+mod close;
+mod update;
+mod renegotiate;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::auth::AppIndex;
+use crate::error::ApiError;
+use crate::state::{Node, Session};
+
+/// What every handler gets.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The authorised app.
+    pub app: AppIndex,
+    /// The request's body.
+    pub body: Bytes,
+    /// When the request was complete.
+    pub now: Instant,
+}
+
+/// What a handler returns: a status and a JSON object.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON text.
+    pub body: Bytes,
+}
+
+impl Reply {
+    fn json(status: u16, value: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec());
+        Self { status, body: body.into() }
+    }
+}
+
+/// What a session's endpoint does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// GET the session.
+    Read,
+    /// POST tracks/new.
+    NewTracks,
+    /// PUT tracks/close.
+    CloseTracks,
+    /// PUT tracks/update.
+    UpdateTracks,
+    /// PUT renegotiate.
+    Renegotiate,
+}
+
+/// POST sessions/new.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn new_session(call: &Call) -> Result<Reply, ApiError> {
+    sessions::create(call).await
+}
+
+/// An endpoint of one session: counts the request against the session's rate, then acts.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn session(call: &Call, id: &str, action: Action) -> Result<Reply, ApiError> {
+    let session = call.node.session(call.app, id)?;
+    session.admit(call.now)?;
+    match action {
+        Action::Read => sessions::read(call, &session).await,
+        Action::NewTracks => tracks::new(call, &session).await,
+        Action::CloseTracks => close::close(call, &session).await,
+        Action::UpdateTracks => update::update(call, &session).await,
+        Action::Renegotiate => renegotiate::renegotiate(call, &session).await,
+    }
+}
+
+/// The session's work, with an overdue offer of ours rolled back.
+async fn work<'a>(
+    call: &Call,
+    session: &'a Arc<Session>,
+) -> Result<tokio::sync::MutexGuard<'a, crate::state::Work>, ApiError> {
+    let mut work = session.work.lock().await;
+    session.check()?;
+    for lapsed in work.lapse(Instant::now()) {
+        call.node.push(|push, out| push.unsubscribe(lapsed.id, out));
+    }
+    Ok(work)
+}

@@ -1,0 +1,70 @@
+//! PUT renegotiate: the answer to our offer, or an offer of the client (contract 1.3).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Call, Reply, exchange, pull};
+use crate::error::ApiError;
+use crate::sdp::{Accepted, AcceptedOutcome, ReceivingSection};
+use crate::state::{Session, Work};
+use crate::wire::{RenegotiateRequest, SdpType, SessionDescription, decode};
+
+/// Completes our offer with the client's answer; answers a client's offer (ICE restart).
+pub(super) async fn renegotiate(call: &Call, session: &Arc<Session>) -> Result<Reply, ApiError> {
+    let request: RenegotiateRequest = decode(&call.body)?;
+    let description = &request.session_description;
+    let kind = description.kind;
+    let parsed = exchange::parse(description, kind)?;
+    let mut work = super::work(call, session).await?;
+    if kind == SdpType::Offer {
+        let answered = exchange::answer(call, session, &mut work, &parsed, &[])?;
+        let answer = SessionDescription::answer(answered.sdp);
+        return Ok(Reply::json(200, &json!({ "sessionDescription": answer })));
+    }
+    let nothing_open = || ApiError::SdpOrder("no offer of this session is open".to_owned());
+    let negotiation = work.negotiation.as_mut().ok_or_else(nothing_open)?;
+    let accepted = negotiation.accept_answer(&parsed)?;
+    work.offered = None;
+    work.exchanged = true;
+    exchange::settle(call, session, &work);
+    for section in accepted {
+        apply(call, session, &mut work, section);
+    }
+    Ok(Reply::json(200, &json!({})))
+}
+
+/// What the answer did to one section.
+fn apply(call: &Call, session: &Arc<Session>, work: &mut Work, accepted: Accepted) {
+    let Accepted { mid, outcome } = accepted;
+    match outcome {
+        AcceptedOutcome::Receiving(section) => receive(call, session, work, &mid, section),
+        AcceptedOutcome::Dropped | AcceptedOutcome::Unpublished => {
+            exchange::end_mid(call, session, work, &mid);
+        }
+    }
+}
+
+fn receive(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    mid: &str,
+    mut section: ReceivingSection,
+) {
+    let Some(subscription) = work.subscriptions.get_mut(mid).filter(|s| !s.closed) else { return };
+    if subscription.repointed {
+        subscription.repointed = false;
+        let media = subscription.publication.details().media;
+        let mapped = work.negotiation.as_mut().and_then(|n| n.remap(mid, &media).ok());
+        let Some(payloads) = mapped else {
+            exchange::end_mid(call, session, work, mid);
+            return;
+        };
+        section.payloads = payloads;
+    }
+    if let Some(subscription) = work.subscriptions.get_mut(mid) {
+        subscription.receiving = Some(section);
+        pull::tell(call, session, subscription);
+    }
+}

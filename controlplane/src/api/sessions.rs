@@ -1,0 +1,73 @@
+//! POST sessions/new and GET session (contract 1.1, 1.6).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::exchange;
+use super::{Call, Reply};
+use crate::error::ApiError;
+use crate::state::Session;
+use crate::wire::{
+    Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode,
+};
+
+/// Makes a session; with an offer in the body also its transport and the answer.
+pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
+    let request: NewSessionRequest = decode(&call.body)?;
+    let offer = match &request.session_description {
+        Some(description) => Some(exchange::parse(description, SdpType::Offer)?),
+        None => None,
+    };
+    let session = call.node.new_session(call.app, call.now)?;
+    let Some(offer) = offer else {
+        return Ok(Reply::json(201, &json!({ "sessionId": session.id })));
+    };
+    let mut work = session.work.lock().await;
+    match exchange::answer(call, &session, &mut work, &offer, &[]) {
+        Ok(answered) => {
+            let answer = SessionDescription::answer(answered.sdp);
+            let reply = json!({ "sessionId": session.id, "sessionDescription": answer });
+            Ok(Reply::json(201, &reply))
+        }
+        Err(error) => {
+            call.node.end_session(&session, "its first offer was refused");
+            Err(error)
+        }
+    }
+}
+
+/// Lists a session's tracks, and where it lives.
+pub(super) async fn read(call: &Call, session: &Arc<Session>) -> Result<Reply, ApiError> {
+    let work = super::work(call, session).await?;
+    let facts = session.facts();
+    let status = |active: bool| Some(if active { "active" } else { "inactive" });
+    let mut tracks: Vec<TrackReply> = facts
+        .publications
+        .iter()
+        .map(|publication| TrackReply {
+            location: Some(Location::Local),
+            mid: Some(publication.mid.clone()),
+            track_name: Some(publication.name.clone()),
+            status: status(publication.is_live()),
+            ..TrackReply::default()
+        })
+        .collect();
+    tracks.extend(work.subscriptions.iter().map(|(mid, subscription)| TrackReply {
+        location: Some(Location::Remote),
+        mid: Some(mid.clone()),
+        track_name: Some(subscription.publication.name.clone()),
+        session_id: Some(subscription.publication.session_id.clone()),
+        simulcast: subscription.simulcast.clone(),
+        status: status(subscription.is_active()),
+        ..TrackReply::default()
+    }));
+    let reply = json!({
+        "sessionId": session.id,
+        "tracks": tracks,
+        "dataChannels": [],
+        "core": facts.core.map(|core| core.0),
+        "srtpProfile": facts.profile.map(|profile| profile.name()),
+    });
+    Ok(Reply::json(200, &reply))
+}

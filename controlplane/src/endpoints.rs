@@ -1,0 +1,224 @@
+//! Every path and method of the server on one page.
+//!
+//! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
+//! a bare `?` and keys of their own (contract section 0).
+
+use crate::api::Action;
+use crate::error::ApiError;
+
+/// What a request is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// An endpoint of the API.
+    Api {
+        /// App id in the path; None: the page's app, without a secret.
+        app: Option<String>,
+        /// Which endpoint.
+        endpoint: Endpoint,
+    },
+    /// A file of the page.
+    Page(PageFile),
+    /// GET /metrics.
+    Metrics,
+    /// GET /healthz.
+    Health,
+}
+
+/// An endpoint of the API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// POST sessions/new.
+    NewSession,
+    /// An endpoint of one session.
+    Session(String, Action),
+    /// GET generate-ice-servers; needs no secret (contract 6.2).
+    IceServers,
+}
+
+/// Files of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageFile {
+    /// index.html.
+    Index,
+    /// app.js.
+    Script,
+    /// style.css.
+    Style,
+}
+
+/// A path's meaning before its parameters are filled in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Page(PageFile),
+    Metrics,
+    Health,
+    NewSession,
+    Session(Action),
+    IceServers,
+}
+
+/// Paths outside the API.
+const PAGES: [(&str, Place); 6] = [
+    ("/", Place::Page(PageFile::Index)),
+    ("/index.html", Place::Page(PageFile::Index)),
+    ("/app.js", Place::Page(PageFile::Script)),
+    ("/style.css", Place::Page(PageFile::Style)),
+    ("/metrics", Place::Metrics),
+    ("/healthz", Place::Health),
+];
+
+/// Paths of the API below an app.
+const API: [(&str, Place); 7] = [
+    ("/sessions/new", Place::NewSession),
+    ("/sessions/{session}", Place::Session(Action::Read)),
+    ("/sessions/{session}/tracks/new", Place::Session(Action::NewTracks)),
+    ("/sessions/{session}/tracks/close", Place::Session(Action::CloseTracks)),
+    ("/sessions/{session}/tracks/update", Place::Session(Action::UpdateTracks)),
+    ("/sessions/{session}/renegotiate", Place::Session(Action::Renegotiate)),
+    ("/generate-ice-servers", Place::IceServers),
+];
+
+/// Where an app's paths begin: with and without the version, and the page's proxy.
+const PREFIXES: [&str; 3] = ["/v1/apps/{app}", "/apps/{app}", "/page/api"];
+
+impl Place {
+    /// The methods it takes, as an `Allow` header.
+    fn methods(self) -> &'static str {
+        match self {
+            Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
+            Place::Session(Action::Read) => "GET, HEAD",
+            Place::NewSession | Place::Session(Action::NewTracks) => "POST",
+            Place::Session(_) => "PUT",
+        }
+    }
+}
+
+/// The table of all paths.
+#[derive(Clone)]
+pub struct Routes {
+    router: matchit::Router<Place>,
+}
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Routes").finish_non_exhaustive()
+    }
+}
+
+/// The paths contradict each other: a fault of this file, found by any start of the program.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("route table: {0}")]
+pub struct RouteError(String);
+
+impl Routes {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// [`RouteError`] when two paths clash.
+    pub fn new() -> Result<Self, RouteError> {
+        let mut router = matchit::Router::new();
+        let mut insert = |path: String, place: Place| {
+            router.insert(path, place).map_err(|error| RouteError(error.to_string()))
+        };
+        for (path, place) in PAGES {
+            insert(path.to_owned(), place)?;
+        }
+        for prefix in PREFIXES {
+            for (path, place) in API {
+                insert(format!("{prefix}{path}"), place)?;
+            }
+        }
+        Ok(Self { router })
+    }
+
+    /// What a method and path are for.
+    ///
+    /// # Errors
+    /// [`ApiError::NoEndpoint`], [`ApiError::MethodNotAllowed`].
+    pub fn find(&self, method: &str, path: &str) -> Result<Target, ApiError> {
+        let found = self.router.at(path).map_err(|_| ApiError::NoEndpoint)?;
+        let place = *found.value;
+        if !place.methods().split(", ").any(|allowed| allowed == method) {
+            return Err(ApiError::MethodNotAllowed(place.methods()));
+        }
+        let parameter = |name| found.params.get(name).map(str::to_owned);
+        let endpoint = match place {
+            Place::Page(file) => return Ok(Target::Page(file)),
+            Place::Metrics => return Ok(Target::Metrics),
+            Place::Health => return Ok(Target::Health),
+            Place::NewSession => Endpoint::NewSession,
+            Place::IceServers => Endpoint::IceServers,
+            Place::Session(action) => {
+                Endpoint::Session(parameter("session").unwrap_or_default(), action)
+            }
+        };
+        Ok(Target::Api { app: parameter("app"), endpoint })
+    }
+
+    /// Whether a path belongs to the API that other origins may call (CORS).
+    pub fn is_api(path: &str) -> bool {
+        path.starts_with("/v1/apps/") || path.starts_with("/apps/")
+    }
+
+    /// Whether a path belongs to the page's proxy.
+    pub fn is_page_api(path: &str) -> bool {
+        path.starts_with("/page/api/")
+    }
+}
+
+impl Endpoint {
+    /// Name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Endpoint::NewSession => "sessions_new",
+            Endpoint::IceServers => "generate_ice_servers",
+            Endpoint::Session(_, Action::Read) => "session",
+            Endpoint::Session(_, Action::NewTracks) => "tracks_new",
+            Endpoint::Session(_, Action::CloseTracks) => "tracks_close",
+            Endpoint::Session(_, Action::UpdateTracks) => "tracks_update",
+            Endpoint::Session(_, Action::Renegotiate) => "renegotiate",
+        }
+    }
+}
+
+impl Target {
+    /// Name in metrics: a small fixed set, never a path.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Target::Api { endpoint, .. } => endpoint.name(),
+            Target::Page(_) => "page",
+            Target::Metrics => "metrics",
+            Target::Health => "healthz",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn both_prefixes_reach_the_same_endpoints() {
+        let routes = Routes::new().unwrap();
+        for prefix in ["/v1/apps/a1", "/apps/a1"] {
+            let path = format!("{prefix}/sessions/s1/tracks/new");
+            let endpoint = Endpoint::Session("s1".into(), Action::NewTracks);
+            let target = Target::Api { app: Some("a1".into()), endpoint };
+            assert_eq!(routes.find("POST", &path), Ok(target));
+            let new = routes.find("POST", &format!("{prefix}/sessions/new")).unwrap();
+            assert_eq!(new, Target::Api { app: Some("a1".into()), endpoint: Endpoint::NewSession });
+        }
+    }
+
+    #[test]
+    fn unknown_paths_and_methods_are_told_apart() {
+        let routes = Routes::new().unwrap();
+        for path in ["/v2/apps/a/sessions/new", "/apps/a", "/apps/a/b/sessions/new", "//", "/../"] {
+            assert_eq!(routes.find("POST", path), Err(ApiError::NoEndpoint), "{path}");
+        }
+        let wrong = routes.find("GET", "/apps/a/sessions/s/renegotiate");
+        assert_eq!(wrong, Err(ApiError::MethodNotAllowed("PUT")));
+        assert_eq!(routes.find("GET", "/page/api/sessions/s").map(|t| t.name()), Ok("session"));
+    }
+}

@@ -1,0 +1,170 @@
+//! Every failure of the API: one table from error to HTTP status, `errorCode` and
+//! `errorDescription` (contract 1.9).
+//!
+//! Made by the handlers and the server, turned into a reply by `server.rs`. Descriptions are for
+//! the client's developer; they never hold a secret, an address or another app's data.
+
+use crate::sdp::{SdpError, SdpErrorKind};
+
+/// A request that failed as a whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ApiError {
+    /// Missing, repeated or wrong bearer secret.
+    Unauthorized,
+    /// No such app.
+    NoApp,
+    /// No such path.
+    NoEndpoint,
+    /// The path exists, the method does not; holds the methods that do.
+    MethodNotAllowed(&'static str),
+    /// The body is not the JSON it should be; holds where and why.
+    Decoding(String),
+    /// Values that contradict each other or the endpoint; holds the field and why.
+    InvalidParams(String),
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is longer than the limit, in bytes.
+    PayloadTooLarge(usize),
+    /// An SDP that does not parse (400).
+    SdpMalformed(String),
+    /// An SDP that does not fit the session's state (406).
+    SdpOrder(String),
+    /// The session never existed, expired, or was closed. One answer for all three, and for
+    /// sessions of other apps: it tells nothing about ids (SECURITY.md test 52).
+    SessionGone,
+    /// The transport is not connected after the longest wait.
+    NotReady,
+    /// More than 50 requests in a second on one session.
+    RateLimited,
+    /// A table of this node is full.
+    Full(&'static str),
+    /// The page proxy is switched off, or the request is not from our page.
+    PageRefused(&'static str),
+}
+
+impl ApiError {
+    /// Status, code and text: the table.
+    pub fn parts(&self) -> (u16, &'static str, String) {
+        match self {
+            Self::Unauthorized => {
+                (401, "unauthorized", "the bearer secret is missing or wrong for this app".into())
+            }
+            Self::NoApp => (404, "not_found", "no such app".into()),
+            Self::NoEndpoint => (404, "not_found", "no such endpoint".into()),
+            Self::MethodNotAllowed(allowed) => {
+                (405, "invalid_params", format!("this endpoint takes {allowed}"))
+            }
+            Self::Decoding(text) => (400, "decoding_error", text.clone()),
+            Self::InvalidParams(text) => (406, "invalid_params", text.clone()),
+            Self::BodyTimeout => {
+                (408, "decoding_error", "the request body did not arrive in time".into())
+            }
+            Self::PayloadTooLarge(limit) => {
+                (413, "payload_too_large", format!("the request body exceeds {limit} bytes"))
+            }
+            Self::SdpMalformed(text) => (400, "invalid_session_description", text.clone()),
+            Self::SdpOrder(text) => (406, "invalid_session_description", text.clone()),
+            Self::SessionGone => {
+                (410, "session_error", "the session does not exist, expired, or was closed".into())
+            }
+            Self::NotReady => (
+                425,
+                "session_error",
+                "the session is not connected yet: its PeerConnection must be connected first"
+                    .into(),
+            ),
+            Self::RateLimited => {
+                (429, "retryable_transient_error", "more than 50 requests in one second".into())
+            }
+            Self::Full(what) => {
+                (503, "temporarily_unavailable_error", format!("this node has no room for {what}"))
+            }
+            Self::PageRefused(why) => (404, "not_found", (*why).into()),
+        }
+    }
+
+    /// The reply's body.
+    pub fn body(&self) -> Vec<u8> {
+        let (_, code, text) = self.parts();
+        serde_json::json!({ "errorCode": code, "errorDescription": text }).to_string().into_bytes()
+    }
+}
+
+impl From<SdpError> for ApiError {
+    fn from(error: SdpError) -> Self {
+        let text = format!("sessionDescription.sdp: {error}");
+        match error.kind {
+            SdpErrorKind::Malformed => Self::SdpMalformed(text),
+            SdpErrorKind::Order => Self::SdpOrder(text),
+        }
+    }
+}
+
+/// One failed track of a request that as a whole succeeds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ItemError {
+    /// No such publication, or its publisher is not connected.
+    NotFoundTrack,
+    /// The publication is known, its publisher is connected, but no packet came.
+    EmptyTrack,
+    /// The name is in use by another live section of the session.
+    RepeatedLocalTrack,
+    /// The subscription cannot be changed that way; holds why.
+    UpdateTrack(String),
+    /// No such track, or it was closed before.
+    CloseTrack,
+    /// The entry's values do not fit; holds why.
+    InvalidParams(String),
+    /// A table of this node is full.
+    Full,
+}
+
+impl ItemError {
+    /// Code and text: the table.
+    pub fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::NotFoundTrack => (
+                "not_found_track_error",
+                "track not found: its publisher must be connected and sending this track".into(),
+            ),
+            Self::EmptyTrack => (
+                "empty_track_error",
+                "no packet of this track arrived: its publisher must be sending it".into(),
+            ),
+            Self::RepeatedLocalTrack => (
+                "repeated_local_track_error",
+                "the session already publishes a track of this name under another mid".into(),
+            ),
+            Self::UpdateTrack(text) => ("update_track_error", text.clone()),
+            Self::CloseTrack => {
+                ("close_track_error", "Track doesn't exist or was already closed".into())
+            }
+            Self::InvalidParams(text) => ("invalid_params", text.clone()),
+            Self::Full => ("temporarily_unavailable_error", "this node has no room".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_what_strict_clients_accept() {
+        let errors = [
+            ApiError::Unauthorized,
+            ApiError::NoApp,
+            ApiError::SessionGone,
+            ApiError::NotReady,
+            ApiError::RateLimited,
+            ApiError::Full("x"),
+            ApiError::Decoding(String::new()),
+        ];
+        for error in errors {
+            let code = error.parts().1;
+            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(code.chars().all(fine) && code.len() < 80, "{code}");
+            assert!((400..600).contains(&error.parts().0));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Counter blocks to Prometheus text, and the counts of the HTTP server.
+//!
+//! The cores publish their blocks by themselves; a scrape copies them and never asks a core. Labels
+//! are small fixed sets: no id, name or address ever becomes one.
+
+use std::sync::Arc;
+
+use common::counters::{Counters, Drop};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::state::Node;
+
+/// The registry and what is counted here.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    status: u16,
+}
+
+impl Metrics {
+    /// Registers the node's collector and the HTTP counters.
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        let mut registry = Registry::with_prefix("fanfall");
+        let requests = Family::<RequestLabels, Counter>::default();
+        registry.register("http_requests", "HTTP requests answered", requests.clone());
+        registry.register_collector(Box::new(NodeCollector(node)));
+        Self { registry, requests }
+    }
+
+    /// Counts one answered request.
+    pub(crate) fn count(&self, endpoint: &'static str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { endpoint, status }).inc();
+    }
+
+    /// The exposition text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("metrics could not be written");
+        }
+        text
+    }
+}
+
+/// One counter of the block: name, help, place.
+type Column = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const COUNTERS: [Column; 14] = [
+    ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
+    ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
+    ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
+    ("bytes_out", "UDP payload bytes sent", |c| c.bytes_out),
+    ("media_in", "Authentic RTP packets of published tracks received", |c| c.media_in),
+    ("control_in", "STUN, DTLS and RTCP datagrams consumed", |c| c.control_in),
+    ("handed_over", "Datagrams handed to the home core of their peer", |c| c.handed_over),
+    ("media_out", "RTP packets forwarded to subscribers", |c| c.media_out),
+    ("resent", "RTP packets sent again because of a NACK", |c| c.resent),
+    ("frames_out", "Media frames sent to other cores", |c| c.frames_out),
+    ("frames_in", "Media frames received from other cores", |c| c.frames_in),
+    ("key_frame_requests", "Key frames asked of publishers", |c| c.key_frame_requests),
+    ("nacked", "Sequence numbers named in NACKs of subscribers", |c| c.nacked),
+    ("handshakes", "Handshakes that ended in a connected peer", |c| c.handshakes),
+];
+
+const GAUGES: [Column; 3] = [
+    ("peers", "Peers at home on the core", |c| c.peers),
+    ("tracks", "Published tracks of the core's peers", |c| c.tracks),
+    ("subscriptions", "Subscriptions of the core's peers", |c| c.subscriptions),
+];
+
+#[derive(Debug)]
+struct NodeCollector(Arc<Node>);
+
+impl Collector for NodeCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let blocks = self.0.plane().counters();
+        for (name, help, value) in COUNTERS {
+            per_core(&mut encoder, name, help, MetricType::Counter, blocks.iter().map(value))?;
+        }
+        for (name, help, value) in GAUGES {
+            per_core(&mut encoder, name, help, MetricType::Gauge, blocks.iter().map(value))?;
+        }
+        drops(&mut encoder, &blocks)?;
+        handshake_time(&mut encoder, &blocks)?;
+        self.lanes(&mut encoder)?;
+        let sessions = ConstGauge::new(self.0.session_count() as i64);
+        let family = encoder.encode_descriptor(
+            "sessions",
+            "Sessions that did not end, connected or not",
+            None,
+            MetricType::Gauge,
+        )?;
+        sessions.encode(family)
+    }
+}
+
+impl NodeCollector {
+    fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let depths = self.0.plane().lane_depths();
+        let of = |lane: &[usize]| lane.iter().map(|depth| *depth as u64).collect::<Vec<_>>();
+        let (commands, frames) = (of(&depths.commands), of(&depths.frames));
+        let help = "Commands waiting for the core";
+        per_core(encoder, "command_lane_depth", help, MetricType::Gauge, commands.into_iter())?;
+        let help = "Frames of other cores waiting for the core";
+        per_core(encoder, "frame_lane_depth", help, MetricType::Gauge, frames.into_iter())?;
+        let events = ConstGauge::new(depths.events as i64);
+        let help = "Events waiting for the control plane";
+        events.encode(encoder.encode_descriptor(
+            "event_lane_depth",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let lost = ConstCounter::new(depths.events_lost);
+        let help = "Events lost to a full lane; anything but 0 is a fault of the program";
+        lost.encode(encoder.encode_descriptor("events_lost", help, None, MetricType::Counter)?)
+    }
+}
+
+/// Writes one value per core.
+fn per_core(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    values: impl Iterator<Item = u64>,
+) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (core, value) in values.enumerate() {
+        let labels = [("core", core.to_string())];
+        let metric = family.encode_family(&labels)?;
+        match kind {
+            MetricType::Gauge => ConstGauge::new(value as i64).encode(metric)?,
+            _ => ConstCounter::new(value).encode(metric)?,
+        }
+    }
+    Ok(())
+}
+
+fn drops(
+    encoder: &mut DescriptorEncoder<'_>,
+    blocks: &[Counters],
+) -> Result<(), std::fmt::Error> {
+    let help = "Datagrams and packets dropped, by reason";
+    let mut family = encoder.encode_descriptor("drops", help, None, MetricType::Counter)?;
+    for (core, block) in blocks.iter().enumerate() {
+        for (reason, label) in Drop::ALL {
+            let labels = [("core", core.to_string()), ("reason", label.to_owned())];
+            ConstCounter::new(block.dropped(reason)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn handshake_time(
+    encoder: &mut DescriptorEncoder<'_>,
+    blocks: &[Counters],
+) -> Result<(), std::fmt::Error> {
+    let help = "Seconds from the first authenticated check to a connected peer, summed";
+    let name = "handshake_seconds";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (core, block) in blocks.iter().enumerate() {
+        let seconds = block.handshake_us as f64 / 1e6;
+        let labels = [("core", core.to_string())];
+        ConstCounter::new(seconds).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! From a request to its response: route, authorise, read the body, call the handler, add the
+//! headers every reply has (contract section 0).
+//!
+//! Called by `server.rs` for each request. Every API reply is a JSON object, errors too; nothing
+//! here redirects, and nothing logs bodies or headers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    self, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName,
+    HeaderValue,
+};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::api::{self, Call};
+use crate::auth::AppIndex;
+use crate::config::HttpLimits;
+use crate::endpoints::{Endpoint, Routes, Target};
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::page;
+use crate::state::Node;
+
+/// The response's body.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Longest `Access-Control-Request-Headers` that is echoed, in bytes; chosen.
+const PREFLIGHT_MAX: usize = 1_024;
+
+/// Everything a request needs.
+pub(crate) struct Responder {
+    pub(crate) node: Arc<Node>,
+    pub(crate) routes: Routes,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: HttpLimits,
+    /// Whether the page may use the first app.
+    pub(crate) page: bool,
+    /// Whether the server listens on loopback only.
+    pub(crate) loopback: bool,
+}
+
+impl Responder {
+    /// Answers one request.
+    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Reply {
+        let path = request.uri().path().to_owned();
+        let is_api = Routes::is_api(&path);
+        if is_api && request.method() == Method::OPTIONS {
+            return preflight(request.headers());
+        }
+        let target = self.routes.find(request.method().as_str(), &path);
+        let name = target.as_ref().map_or("none", Target::name);
+        let result = match target {
+            Ok(target) => self.reply(target, request).await,
+            Err(error) => Err(error),
+        };
+        let mut reply = result.unwrap_or_else(|error| failure(&error));
+        if is_api {
+            let any = HeaderValue::from_static("*");
+            reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+        }
+        let headers = reply.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        self.metrics.count(name, reply.status().as_u16());
+        reply
+    }
+
+    async fn reply(&self, target: Target, request: Request<Incoming>) -> Result<Reply, ApiError> {
+        match target {
+            Target::Page(file) => Ok(page_file(file)),
+            Target::Health => Ok(json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))),
+            Target::Metrics => Ok(text("text/plain; version=0.0.4", self.metrics.text())),
+            Target::Api { endpoint: Endpoint::IceServers, app } => {
+                self.app(app.as_deref(), &request)?;
+                Ok(json(StatusCode::OK, Bytes::from_static(b"{\"iceServers\":[]}")))
+            }
+            Target::Api { endpoint, app } => {
+                let index = self.app(app.as_deref(), &request)?;
+                if app.is_some() {
+                    self.node.apps.authorize(index, request.headers())?;
+                }
+                self.call(index, endpoint, request).await
+            }
+        }
+    }
+
+    /// The app a request is for; for the page's proxy the first one, if the request may use it.
+    fn app(&self, id: Option<&str>, request: &Request<Incoming>) -> Result<AppIndex, ApiError> {
+        match id {
+            Some(id) => self.node.apps.find(id),
+            None => {
+                let authority = request.uri().authority().map(|authority| authority.as_str());
+                page::allowed(self.page, self.loopback, authority, request.headers())?;
+                Ok(AppIndex(0))
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        app: AppIndex,
+        endpoint: Endpoint,
+        request: Request<Incoming>,
+    ) -> Result<Reply, ApiError> {
+        let body = self.body(request).await?;
+        let call = Call { node: self.node.clone(), app, body, now: Instant::now() };
+        let reply = match endpoint {
+            Endpoint::Session(id, action) => api::session(&call, &id, action).await?,
+            _ => api::new_session(&call).await?,
+        };
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+        Ok(json(status, reply.body))
+    }
+
+    /// Reads the body within its limits of size and time.
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, ApiError> {
+        let limit = self.limits.body_bytes;
+        let too_large = || ApiError::PayloadTooLarge(limit);
+        let announced = request.headers().get(CONTENT_LENGTH);
+        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit as u64)
+            || request.body().size_hint().lower() > limit as u64
+        {
+            return Err(too_large());
+        }
+        let read = Limited::new(request.into_body(), limit).collect();
+        match tokio::time::timeout(self.limits.body, read).await {
+            Err(_) => Err(ApiError::BodyTimeout),
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(ApiError::Decoding("the request body broke off".to_owned())),
+        }
+    }
+}
+
+/// Answers a CORS preflight; it carries no secret. Headers a client asks for are allowed: the
+/// bearer secret is what protects the API.
+fn preflight(headers: &HeaderMap) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
+    let wanted = headers
+        .get(ACCESS_CONTROL_REQUEST_HEADERS)
+        .filter(|value| value.len() <= PREFLIGHT_MAX && value.as_bytes().iter().all(token))
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut allowed = "authorization, content-type".to_owned();
+    let known = ["authorization", "content-type", ""];
+    for name in wanted.split(',').map(|name| name.trim().to_ascii_lowercase()) {
+        if !known.contains(&name.as_str()) {
+            allowed.push_str(", ");
+            allowed.push_str(&name);
+        }
+    }
+    let fixed: [(HeaderName, &'static str); 4] = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,POST,PUT,OPTIONS"),
+        (header::ACCESS_CONTROL_MAX_AGE, "7200"),
+        (header::VARY, "Origin"),
+    ];
+    for (name, value) in fixed {
+        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_HEADERS, value);
+    }
+    reply
+}
+
+fn failure(error: &ApiError) -> Reply {
+    let status = StatusCode::from_u16(error.parts().0).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut reply = json(status, error.body().into());
+    let headers = reply.headers_mut();
+    match error {
+        ApiError::MethodNotAllowed(allowed) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        ApiError::Unauthorized => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ApiError::RateLimited => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // What is left of the body is not worth reading.
+        ApiError::BodyTimeout | ApiError::PayloadTooLarge(_) => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    reply
+}
+
+fn json(status: StatusCode, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn text(kind: &'static str, body: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
+fn page_file(file: crate::endpoints::PageFile) -> Reply {
+    let (kind, content) = page::file(file);
+    let mut reply = Response::new(Full::new(Bytes::from_static(content.as_bytes())));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+    reply
+}

@@ -1,0 +1,110 @@
+//! What the cores report, applied to the state: one thread that drains the event lane.
+//!
+//! Started by `lib.rs`, ended by dropping its [`EventThread`]. It also keeps the once-a-second
+//! clock of session expiry. Never waits for a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use common::event::Event;
+use crossbeam::channel::RecvTimeoutError;
+
+use super::{Node, lock};
+
+/// How often expiry is looked at when no event comes.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The running thread; dropping it ends and joins it.
+#[derive(Debug)]
+pub struct EventThread {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EventThread {
+    /// Starts draining.
+    ///
+    /// # Errors
+    /// The system's, when no thread can be started.
+    pub fn start(node: Arc<Node>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("fanfall-events".into())
+            .spawn(move || drain(&node, &flag))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for EventThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the event thread ended by a panic");
+        }
+    }
+}
+
+fn drain(node: &Arc<Node>, stop: &AtomicBool) {
+    let events = node.plane.events();
+    let mut expired = Instant::now();
+    while !stop.load(Ordering::Acquire) {
+        match events.recv_timeout(TICK) {
+            Ok(event) => apply(node, event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+        let now = Instant::now();
+        if now.duration_since(expired) >= Duration::from_secs(1) {
+            expired = now;
+            node.expire(now);
+        }
+    }
+}
+
+fn apply(node: &Node, event: Event) {
+    match event {
+        Event::Claimed { peer, core } => {
+            node.push(|push, out| push.claimed(peer, core, out));
+            if let Some(session) = node.owner(peer) {
+                session.claimed(peer, core);
+            }
+        }
+        Event::Connected { peer, setup, profile } => {
+            if let Some(session) = node.owner(peer) {
+                session.connect(peer, profile);
+                tracing::info!(session = session.id, ?setup, profile = profile.name(), "connected");
+            }
+        }
+        Event::Closed { peer, reason } => {
+            node.push(|push, out| push.closed(peer, out));
+            if let Some(session) = node.owner(peer) {
+                tracing::info!(session = session.id, ?reason, "transport closed");
+                node.end_session(&session, "transport closed");
+            }
+            node.plane.release_peer(peer);
+        }
+        Event::TrackStarted { track } => {
+            let entry = lock(&node.tracks).get(&track).cloned();
+            if let Some((session, publication)) = entry {
+                publication.start();
+                if let Some(session) = session.upgrade() {
+                    session.changed();
+                }
+            }
+        }
+        Event::TrackSilent { track } => {
+            let entry = lock(&node.tracks).get(&track).cloned();
+            if let Some((session, publication)) = entry
+                && let Some(session) = session.upgrade()
+            {
+                tracing::info!(session = session.id, "track ended: no packets");
+                node.unpublish(&session, &publication);
+            }
+        }
+    }
+}

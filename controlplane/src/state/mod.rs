@@ -1,0 +1,271 @@
+//! What this node knows: apps, sessions, tracks, and who waits for them.
+//!
+//! Handlers in `api/` read and change it; `events.rs` applies what the cores report. Locks, in the
+//! order they may be taken: a session's work (async, one request at a time), then the door to the
+//! cores, then a directory, then a session's facts. None is held across an await but the first.
+
+mod sessions;
+mod tracks;
+mod events;
+mod place;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use common::command::PublishFacts;
+use common::id::{PeerId, TrackId};
+use dataplane::{DataPlane, PeerTicket};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::auth::{AppIndex, Apps};
+use crate::error::ApiError;
+use crate::push::{Outbox, Push};
+use crate::sdp::LocalTransport;
+
+pub use events::EventThread;
+pub use place::announced_addresses;
+pub use sessions::{Facts, Link, LookUp, Session, Work};
+pub use tracks::{Details, Publication, Subscription, TrackState};
+
+/// Contract 1.10: how long a session without connectivity stays usable.
+pub const UNCONNECTED_MAX: Duration = Duration::from_secs(30);
+/// Contract 1.10: how long a request waits for the transport.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long a pull waits for a publication. Chosen: covers a publisher's handshake; with
+/// [`CONNECT_WAIT`] it stays below [`REQUEST_WAIT_MAX`].
+pub const PUBLICATION_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait of one request in sum: clients give up after 10 s (contract 1.2).
+pub const REQUEST_WAIT_MAX: Duration = Duration::from_secs(9);
+/// How long our offer waits for its answer before it is rolled back (contract 2.6).
+pub const OFFER_MAX: Duration = Duration::from_secs(30);
+/// Most sessions of a node, connected or not. Chosen: twice the peers, so that sessions waiting
+/// for their first use cannot keep a full node from being used.
+const SESSIONS_MAX: usize = 2 * common::limits::PEERS_MAX;
+
+/// Takes a lock whose holder cannot leave it half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The state of this node.
+pub struct Node {
+    /// Apps and their secrets.
+    pub apps: Apps,
+    plane: DataPlane,
+    /// Addresses told to clients, most preferred first.
+    candidates: Vec<SocketAddr>,
+    push: Mutex<Push>,
+    sessions: RwLock<HashMap<(AppIndex, String), Arc<Session>>>,
+    peers: Mutex<HashMap<PeerId, Weak<Session>>>,
+    tracks: Mutex<HashMap<TrackId, (Weak<Session>, Arc<Publication>)>>,
+    random: SystemRandom,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("sessions", &self.session_count()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A node without sessions over a running data plane.
+    pub fn new(apps: Apps, plane: DataPlane, candidates: Vec<SocketAddr>) -> Self {
+        Self {
+            apps,
+            plane,
+            candidates,
+            push: Mutex::default(),
+            sessions: RwLock::default(),
+            peers: Mutex::default(),
+            tracks: Mutex::default(),
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// The data plane, for counters and its facts.
+    pub fn plane(&self) -> &DataPlane {
+        &self.plane
+    }
+
+    /// Number of sessions that did not end.
+    pub fn session_count(&self) -> usize {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Changes wishes and sends the commands that follow, in one step: two changes can never send
+    /// in another order than they were made. Blocks while a core's lane is full.
+    pub fn push<R>(&self, change: impl FnOnce(&mut Push, &mut Outbox) -> R) -> R {
+        let mut out = Outbox::new();
+        let mut push = lock(&self.push);
+        let result = change(&mut push, &mut out);
+        for (core, command) in out {
+            self.plane.send(core, command);
+        }
+        result
+    }
+
+    /// Creates a session.
+    ///
+    /// # Errors
+    /// [`ApiError::Full`].
+    pub fn new_session(&self, app: AppIndex, now: Instant) -> Result<Arc<Session>, ApiError> {
+        let id = self.random_id()?;
+        let session = Arc::new(Session::new(app, id.clone(), now));
+        let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= SESSIONS_MAX {
+            return Err(ApiError::Full("another session"));
+        }
+        sessions.insert((app, id), session.clone());
+        Ok(session)
+    }
+
+    /// A session of an app that did not end.
+    ///
+    /// # Errors
+    /// [`ApiError::SessionGone`].
+    pub fn session(&self, app: AppIndex, id: &str) -> Result<Arc<Session>, ApiError> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&(app, id.to_owned())).cloned().ok_or(ApiError::SessionGone)
+    }
+
+    /// Opens a peer of the data plane and the transport that descriptions announce for it.
+    ///
+    /// # Errors
+    /// [`ApiError::Full`].
+    pub fn open_peer(&self) -> Result<(PeerId, LocalTransport), ApiError> {
+        let PeerTicket { peer, ufrag, pwd } =
+            self.plane.open_peer().ok_or(ApiError::Full("another transport"))?;
+        Ok((peer, self.transport(ufrag, pwd)))
+    }
+
+    /// The transport after an ICE restart of a peer.
+    pub fn restart_ice(&self, peer: PeerId, restart: u8) -> LocalTransport {
+        let (ufrag, pwd) = self.plane.restart_ice(peer, restart);
+        self.transport(ufrag, pwd)
+    }
+
+    fn transport(&self, ufrag: String, pwd: String) -> LocalTransport {
+        let fingerprint = self.plane.fingerprint();
+        LocalTransport { ufrag, pwd, fingerprint, candidates: self.candidates.clone() }
+    }
+
+    /// Makes `peer` the transport of a session, in the place of the one it has.
+    ///
+    /// # Errors
+    /// [`ApiError::SessionGone`] when the session ended meanwhile; the peer is given back.
+    pub fn attach(
+        &self,
+        session: &Arc<Session>,
+        peer: PeerId,
+        now: Instant,
+    ) -> Result<(), ApiError> {
+        let Ok(old) = session.attach(peer, now) else {
+            self.plane.release_peer(peer);
+            return Err(ApiError::SessionGone);
+        };
+        {
+            let mut peers = lock(&self.peers);
+            peers.insert(peer, Arc::downgrade(session));
+            if let Some(old) = old {
+                peers.remove(&old);
+            }
+        }
+        let held = self.push(|push, out| {
+            push.open_peer(peer);
+            old.is_none_or(|old| push.move_peer(old, peer, out))
+        });
+        if let Some(old) = old.filter(|_| !held) {
+            self.plane.release_peer(old);
+        }
+        Ok(())
+    }
+
+    /// Ends a session: its transport, tracks and subscriptions. Later requests find it gone.
+    pub fn end_session(&self, session: &Arc<Session>, reason: &'static str) {
+        let Some((peer, publications)) = session.end() else { return };
+        let key = (session.app, session.id.clone());
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        {
+            let mut tracks = lock(&self.tracks);
+            publications.iter().for_each(|publication| {
+                tracks.remove(&publication.track);
+            });
+        }
+        if let Some(peer) = peer {
+            lock(&self.peers).remove(&peer);
+            if !self.push(|push, out| push.close_peer(peer, out)) {
+                self.plane.release_peer(peer);
+            }
+        }
+        tracing::info!(session = session.id, reason, "session ended");
+    }
+
+    /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`]. Called once a second.
+    pub fn expire(&self, now: Instant) {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        let expired: Vec<_> = sessions.values().filter(|s| s.expired(now)).cloned().collect();
+        drop(sessions);
+        for session in expired {
+            self.end_session(&session, "not connected in time");
+        }
+    }
+
+    /// Ends every session.
+    pub fn end_all(&self, reason: &'static str) {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = sessions.values().cloned().collect();
+        drop(sessions);
+        for session in all {
+            self.end_session(&session, reason);
+        }
+    }
+
+    /// Enters a publication into the directory and publishes it.
+    pub fn publish(
+        &self,
+        session: &Arc<Session>,
+        publication: &Arc<Publication>,
+        facts: PublishFacts,
+    ) {
+        let entry = (Arc::downgrade(session), publication.clone());
+        lock(&self.tracks).insert(publication.track, entry);
+        if !session.publish(publication.clone()) {
+            lock(&self.tracks).remove(&publication.track);
+            return;
+        }
+        self.push(|push, out| push.publish(facts, out));
+    }
+
+    /// Ends a publication: its subscriptions become inactive.
+    pub fn unpublish(&self, session: &Session, publication: &Publication) {
+        publication.end();
+        lock(&self.tracks).remove(&publication.track);
+        self.push(|push, out| push.unpublish(publication.track, out));
+        session.changed();
+    }
+
+    /// 32 lowercase hexadecimal digits from the system's random source.
+    ///
+    /// # Errors
+    /// [`ApiError::Full`] when the system has no random numbers.
+    pub fn random_id(&self) -> Result<String, ApiError> {
+        Ok(self.random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Random bytes.
+    ///
+    /// # Errors
+    /// [`ApiError::Full`] when the system has no random numbers.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N], ApiError> {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes).map_err(|_| ApiError::Full("random numbers"))?;
+        Ok(bytes)
+    }
+
+    /// The session whose transport `peer` is.
+    fn owner(&self, peer: PeerId) -> Option<Arc<Session>> {
+        lock(&self.peers).get(&peer)?.upgrade()
+    }
+}

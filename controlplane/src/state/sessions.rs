@@ -1,0 +1,371 @@
+//! One session: its transport's state, its publications, and the work of its requests.
+//!
+//! Two halves. *Facts* are short reads and writes under a plain lock: other sessions look up
+//! publications in them, the event thread changes them. *Work* is what only this session's
+//! requests touch, one at a time: negotiation and subscriptions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::event::SrtpProfile;
+use common::id::{CoreId, PeerId};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+use super::tracks::{Publication, Subscription, TrackState};
+use super::{OFFER_MAX, UNCONNECTED_MAX, lock};
+use crate::auth::AppIndex;
+use crate::error::ApiError;
+use crate::sdp::Negotiation;
+
+/// Contract 1.10: requests per second and session.
+const REQUESTS_PER_SECOND: usize = 50;
+/// Ended entries a session keeps to list them as inactive; the oldest give way. Chosen: as many as
+/// sections one description may have.
+const ENDED_ENTRIES_MAX: usize = 256;
+
+/// A session of one app.
+#[derive(Debug)]
+pub struct Session {
+    /// The app it belongs to.
+    pub app: AppIndex,
+    /// Its id.
+    pub id: String,
+    /// tracks/new requests in the order of arrival: they may wait for other sessions.
+    pub turn: AsyncMutex<()>,
+    /// What requests change, one at a time; never held while waiting for the network.
+    pub work: AsyncMutex<Work>,
+    facts: Mutex<Facts>,
+    requests: Mutex<VecDeque<Instant>>,
+    changes: watch::Sender<()>,
+}
+
+/// State of a session's transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// No connectivity yet.
+    Unconnected,
+    /// ICE and DTLS are up.
+    Connected,
+    /// The session ended.
+    Gone,
+}
+
+/// What others see of a session.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Transport.
+    pub link: Link,
+    /// The transport's peer, once there was an SDP exchange.
+    pub peer: Option<PeerId>,
+    /// Its home core, once a check arrived.
+    pub core: Option<CoreId>,
+    /// SRTP profile in use.
+    pub profile: Option<SrtpProfile>,
+    /// When an unconnected session expires.
+    pub deadline: Instant,
+    /// Publications in the order of their making, ended ones among them.
+    pub publications: Vec<Arc<Publication>>,
+}
+
+/// What a pull finds under a track name.
+#[derive(Clone, Debug)]
+pub enum LookUp {
+    /// Packets arrive.
+    Sending(Arc<Publication>),
+    /// Known; its publisher is connected but sent nothing.
+    Silent,
+    /// Unknown, or its publisher is not connected: that may still change.
+    NotYet,
+    /// The session ended.
+    Gone,
+}
+
+/// What a session's requests work on.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Offer/answer state; None before the first SDP.
+    pub negotiation: Option<Negotiation>,
+    /// How often ICE restarted on the present peer.
+    pub restarts: u8,
+    /// Whether an SDP exchange was completed.
+    pub exchanged: bool,
+    /// When our open offer was made.
+    pub offered: Option<Instant>,
+    /// Subscriptions by mid.
+    pub subscriptions: BTreeMap<String, Subscription>,
+    /// SSRCs we send in this session, ended ones included.
+    pub ssrcs: BTreeSet<u32>,
+}
+
+impl Session {
+    pub(super) fn new(app: AppIndex, id: String, now: Instant) -> Self {
+        Self {
+            app,
+            id,
+            turn: AsyncMutex::default(),
+            work: AsyncMutex::default(),
+            facts: Mutex::new(Facts {
+                link: Link::Unconnected,
+                peer: None,
+                core: None,
+                profile: None,
+                deadline: now + UNCONNECTED_MAX,
+                publications: Vec::new(),
+            }),
+            requests: Mutex::default(),
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// A copy of the facts.
+    pub fn facts(&self) -> Facts {
+        lock(&self.facts).clone()
+    }
+
+    /// The transport's state.
+    pub fn link(&self) -> Link {
+        lock(&self.facts).link
+    }
+
+    /// The transport's peer.
+    pub fn peer(&self) -> Option<PeerId> {
+        lock(&self.facts).peer
+    }
+
+    /// Wakes when link or publications change; what is read after subscribing is never missed.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Wakes everybody who watches.
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|()| ());
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// [`ApiError::RateLimited`] when the last second already had as many as are allowed.
+    pub fn admit(&self, now: Instant) -> Result<(), ApiError> {
+        let mut requests = lock(&self.requests);
+        let second = Duration::from_secs(1);
+        while requests.front().is_some_and(|at| now.saturating_duration_since(*at) >= second) {
+            requests.pop_front();
+        }
+        if requests.len() >= REQUESTS_PER_SECOND {
+            return Err(ApiError::RateLimited);
+        }
+        requests.push_back(now);
+        Ok(())
+    }
+
+    /// Fails when the session ended.
+    ///
+    /// # Errors
+    /// [`ApiError::SessionGone`].
+    pub fn check(&self) -> Result<(), ApiError> {
+        if self.link() == Link::Gone { Err(ApiError::SessionGone) } else { Ok(()) }
+    }
+
+    /// Waits until the transport is connected.
+    ///
+    /// # Errors
+    /// [`ApiError::NotReady`] at the deadline, [`ApiError::SessionGone`] when the session ends.
+    pub async fn connected(&self, deadline: Instant) -> Result<(), ApiError> {
+        let mut changes = self.watch();
+        loop {
+            match self.link() {
+                Link::Connected => return Ok(()),
+                Link::Gone => return Err(ApiError::SessionGone),
+                Link::Unconnected => {}
+            }
+            let change = tokio::time::timeout_at(deadline.into(), changes.changed());
+            if change.await.is_err() {
+                return Err(ApiError::NotReady);
+            }
+        }
+    }
+
+    /// What a pull finds under a name.
+    pub fn look_up(&self, name: &str) -> LookUp {
+        let facts = lock(&self.facts);
+        if facts.link == Link::Gone {
+            return LookUp::Gone;
+        }
+        let found = facts.publications.iter().rfind(|p| p.name == name && p.is_live());
+        match found {
+            Some(publication) if publication.state() == TrackState::Sending => {
+                LookUp::Sending(publication.clone())
+            }
+            Some(_) if facts.link == Link::Connected => LookUp::Silent,
+            _ => LookUp::NotYet,
+        }
+    }
+
+    /// The live publication of a name, sending or not.
+    pub fn publication(&self, name: &str) -> Option<Arc<Publication>> {
+        self.live().find(|publication| publication.name == name)
+    }
+
+    /// The live publication of a mid.
+    pub fn publication_at(&self, mid: &str) -> Option<Arc<Publication>> {
+        self.live().find(|publication| publication.mid == mid)
+    }
+
+    fn live(&self) -> impl Iterator<Item = Arc<Publication>> {
+        self.facts().publications.into_iter().filter(|publication| publication.is_live())
+    }
+
+    /// Adds a publication; an ended one of the same mid or name is not listed any more. False when
+    /// the session ended.
+    pub(super) fn publish(&self, publication: Arc<Publication>) -> bool {
+        let mut facts = lock(&self.facts);
+        if facts.link == Link::Gone {
+            return false;
+        }
+        let same = |p: &Publication| p.mid == publication.mid || p.name == publication.name;
+        facts.publications.retain(|p| p.is_live() || !same(p));
+        let ended = facts.publications.iter().filter(|p| !p.is_live()).count();
+        if ended >= ENDED_ENTRIES_MAX
+            && let Some(oldest) = facts.publications.iter().position(|p| !p.is_live())
+        {
+            facts.publications.remove(oldest);
+        }
+        facts.publications.push(publication);
+        drop(facts);
+        self.changed();
+        true
+    }
+
+    /// Takes a peer as transport and returns the one it replaces; an error when the session ended.
+    pub(super) fn attach(&self, peer: PeerId, now: Instant) -> Result<Option<PeerId>, ()> {
+        let mut facts = lock(&self.facts);
+        if facts.link == Link::Gone {
+            return Err(());
+        }
+        facts.link = Link::Unconnected;
+        facts.core = None;
+        facts.profile = None;
+        facts.deadline = now + UNCONNECTED_MAX;
+        Ok(facts.peer.replace(peer))
+    }
+
+    /// An SDP exchange happened: an unconnected session lives another while.
+    pub fn exchanged(&self, now: Instant) {
+        lock(&self.facts).deadline = now + UNCONNECTED_MAX;
+    }
+
+    /// A core claimed the transport.
+    pub(super) fn claimed(&self, peer: PeerId, core: CoreId) {
+        let mut facts = lock(&self.facts);
+        if facts.peer == Some(peer) {
+            facts.core = Some(core);
+        }
+    }
+
+    /// The transport is up.
+    pub(super) fn connect(&self, peer: PeerId, profile: SrtpProfile) {
+        let mut facts = lock(&self.facts);
+        if facts.peer == Some(peer) && facts.link == Link::Unconnected {
+            facts.link = Link::Connected;
+            facts.profile = Some(profile);
+        }
+        drop(facts);
+        self.changed();
+    }
+
+    /// Whether it had no connectivity for too long.
+    pub(super) fn expired(&self, now: Instant) -> bool {
+        let facts = lock(&self.facts);
+        facts.link == Link::Unconnected && now >= facts.deadline
+    }
+
+    /// Ends it. None when it had ended before.
+    pub(super) fn end(&self) -> Option<(Option<PeerId>, Vec<Arc<Publication>>)> {
+        let mut facts = lock(&self.facts);
+        if facts.link == Link::Gone {
+            return None;
+        }
+        facts.link = Link::Gone;
+        facts.publications.iter().for_each(|publication| publication.end());
+        let ended = (facts.peer.take(), std::mem::take(&mut facts.publications));
+        drop(facts);
+        self.changed();
+        Some(ended)
+    }
+}
+
+impl Work {
+    /// Rolls an offer of ours back that waited too long. Returns the subscriptions that end with it.
+    pub fn lapse(&mut self, now: Instant) -> Vec<Subscription> {
+        if self.offered.is_some_and(|at| now.saturating_duration_since(at) >= OFFER_MAX) {
+            return self.roll_back();
+        }
+        Vec::new()
+    }
+
+    /// Rolls our open offer back. Returns the subscriptions that end with it.
+    pub fn roll_back(&mut self) -> Vec<Subscription> {
+        self.offered = None;
+        if let Some(negotiation) = &mut self.negotiation {
+            negotiation.roll_back();
+        }
+        let pending = |s: &Subscription| s.receiving.is_none() && !s.closed;
+        let dropped = self.subscriptions.values().filter(|s| pending(s)).cloned().collect();
+        self.subscriptions.retain(|_, subscription| !pending(subscription));
+        dropped
+    }
+
+    /// Fails while our offer is open (contract 2.6).
+    ///
+    /// # Errors
+    /// [`ApiError::SdpOrder`].
+    pub fn check_no_offer(&self) -> Result<(), ApiError> {
+        if self.negotiation.as_ref().is_some_and(Negotiation::offer_outstanding) {
+            let text = "an offer of this session waits for its answer (PUT renegotiate)";
+            return Err(ApiError::SdpOrder(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Adds a subscription; closed ones beyond the bound give way.
+    pub fn subscribe(&mut self, mid: String, subscription: Subscription) {
+        let closed = self.subscriptions.iter().filter(|(_, s)| s.closed);
+        if closed.clone().count() >= ENDED_ENTRIES_MAX
+            && let Some(oldest) = closed.map(|(mid, _)| mid.clone()).next()
+        {
+            self.subscriptions.remove(&oldest);
+        }
+        self.subscriptions.insert(mid, subscription);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fifty_requests_fit_into_any_second() {
+        let start = Instant::now();
+        let session = Session::new(AppIndex(0), "a".into(), start);
+        for n in 0..50 {
+            assert_eq!(session.admit(start + Duration::from_millis(n)), Ok(()));
+        }
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(session.admit(at(999)), Err(ApiError::RateLimited));
+        assert_eq!(session.admit(at(1_000)), Ok(()));
+        assert_eq!(session.admit(at(1_000)), Err(ApiError::RateLimited));
+        assert_eq!(session.admit(at(1_001)), Ok(()));
+    }
+
+    #[test]
+    fn an_unconnected_session_expires_and_an_exchange_prolongs_it() {
+        let start = Instant::now();
+        let session = Session::new(AppIndex(0), "a".into(), start);
+        assert!(!session.expired(start + Duration::from_secs(29)));
+        session.exchanged(start + Duration::from_secs(29));
+        assert!(!session.expired(start + Duration::from_secs(31)));
+        assert!(session.expired(start + Duration::from_secs(59)));
+    }
+}

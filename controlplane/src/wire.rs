@@ -1,0 +1,233 @@
+//! JSON shapes of the public API, field for field (contract 1.1 to 1.6).
+//!
+//! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
+//! `api/`; holds no behaviour beyond reading and writing JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ApiError, ItemError};
+
+/// Most tracks one request may add (contract 1.10).
+pub const TRACKS_PER_REQUEST: usize = 64;
+/// Longest track name in bytes; chosen: names are UUIDs or `MediaStreamTrack` ids in practice.
+pub const TRACK_NAME_MAX: usize = 512;
+
+/// `RTCSessionDescription`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SessionDescription {
+    /// `offer` or `answer`.
+    #[serde(rename = "type")]
+    pub kind: SdpType,
+    /// The text.
+    pub sdp: String,
+}
+
+/// Kinds of session descriptions this API takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SdpType {
+    /// An offer.
+    Offer,
+    /// An answer.
+    Answer,
+}
+
+impl SessionDescription {
+    /// Our answer.
+    pub fn answer(sdp: String) -> Self {
+        Self { kind: SdpType::Answer, sdp }
+    }
+
+    /// Our offer.
+    pub fn offer(sdp: String) -> Self {
+        Self { kind: SdpType::Offer, sdp }
+    }
+}
+
+/// Body of sessions/new; may be missing altogether.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewSessionRequest {
+    /// The client's offer.
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Body of tracks/new and tracks/update.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TracksRequest {
+    /// The client's offer.
+    pub session_description: Option<SessionDescription>,
+    /// The tracks.
+    pub tracks: Option<Vec<TrackObject>>,
+    /// Publish every sending section that is no publication yet.
+    pub auto_discover: Option<bool>,
+}
+
+/// Body of tracks/close.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloseRequest {
+    /// The client's offer, when the close is negotiated.
+    pub session_description: Option<SessionDescription>,
+    /// The tracks, by mid or by name.
+    pub tracks: Vec<TrackObject>,
+    /// Close without negotiation.
+    pub force: Option<bool>,
+}
+
+/// Body of renegotiate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RenegotiateRequest {
+    /// The client's answer, or its offer of an ICE restart.
+    pub session_description: SessionDescription,
+}
+
+/// Where a track comes from, as the session's client sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// The client publishes it.
+    Local,
+    /// The client receives it.
+    Remote,
+}
+
+/// One track of a request.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackObject {
+    /// Publish or pull.
+    pub location: Option<Location>,
+    /// Mid in this session's SDP.
+    pub mid: Option<String>,
+    /// Publisher's session (pull).
+    pub session_id: Option<String>,
+    /// Name within the publishing session.
+    pub track_name: Option<String>,
+    /// Which encoding a pull wants.
+    pub simulcast: Option<Simulcast>,
+}
+
+/// Simulcast settings of a subscription (contract 2.1), echoed as given.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulcast {
+    /// RID to send; empty is no preference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_rid: Option<String>,
+    /// What to do without bandwidth for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_ordering: Option<String>,
+    /// What to do when it vanishes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rid_not_available: Option<String>,
+}
+
+/// One track of a reply.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackReply {
+    /// Publish or pull; only where the endpoint's reply has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Publisher's session (pull).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Name within the publishing session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track_name: Option<String>,
+    /// Mid in this session's SDP; absent on failed entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mid: Option<String>,
+    /// `audio` or `video`; only for discovered tracks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Settings as given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulcast: Option<Simulcast>,
+    /// `active` or `inactive`; only when a session is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'static str>,
+    /// Why the entry failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<&'static str>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+}
+
+impl TrackReply {
+    /// Marks the entry as failed; a failed entry has no mid (contract 1.2).
+    pub fn failed(mut self, error: &ItemError) -> Self {
+        let (code, text) = error.parts();
+        self.mid = None;
+        self.error_code = Some(code);
+        self.error_description = Some(text);
+        self
+    }
+}
+
+/// Reply of tracks/new, tracks/update and tracks/close.
+#[derive(Clone, Default, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TracksReply {
+    /// Whether the client must answer an offer.
+    pub requires_immediate_renegotiation: bool,
+    /// One entry per requested track.
+    pub tracks: Vec<TrackReply>,
+    /// Our answer or offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_description: Option<SessionDescription>,
+}
+
+/// Reads a request body. An empty one reads as an empty object.
+///
+/// # Errors
+/// [`ApiError::Decoding`] with the path of the offending field.
+pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        let at = if path == "." { String::new() } else { format!("{path}: ") };
+        ApiError::Decoding(format!("{at}{inner}"))
+    })?;
+    json.end().map_err(|error| ApiError::Decoding(error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refusal(body: &str) -> String {
+        match decode::<TracksRequest>(body.as_bytes()) {
+            Err(ApiError::Decoding(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        assert!(refusal(r#"{"tracks":[{"mid":"0"},{"mid":5}]}"#).starts_with("tracks[1].mid: "));
+        assert!(refusal(r#"{"tracks":[{"location":"up"}]}"#).starts_with("tracks[0].location: "));
+        assert!(refusal(r#"{"sessionDescription":{"sdp":""}}"#).contains("missing field `type`"));
+        assert!(refusal("{").contains("EOF"));
+        assert!(refusal("{} x").contains("trailing"));
+        assert!(refusal("[1]").contains("invalid type") || refusal("[1]").contains("invalid"));
+        assert!(refusal(r#"{"tracks":1e400}"#).contains("range"));
+        assert!(refusal(&"[".repeat(100_000)).contains("recursion") || !refusal("[").is_empty());
+    }
+
+    #[test]
+    fn unknown_and_null_fields_are_nothing() {
+        let body = r#"{"x":[{}],"tracks":[{"mid":null,"kind":7,"status":"?"}],"autoDiscover":null}"#;
+        let request: TracksRequest = decode(body.as_bytes()).unwrap();
+        assert_eq!(request.tracks.unwrap()[0].mid, None);
+        assert!(decode::<NewSessionRequest>(b" ").unwrap().session_description.is_none());
+    }
+}
