@@ -238,6 +238,7 @@ fn arrive(
         return;
     };
     track.newest_at = now;
+    track.silent = false;
     let first = !std::mem::replace(&mut track.active, true);
     let id = track.id;
     let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };

@@ -109,8 +109,8 @@ fn serve_peer(
 
 fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mut impl Host) {
     let Some(track) = tables.tracks.at_mut(place) else { return };
-    if now.saturating_duration_since(track.newest_at) >= TRACK_SILENCE {
-        track.newest_at = now;
+    if !track.silent && now.saturating_duration_since(track.newest_at) >= TRACK_SILENCE {
+        track.silent = true;
         track.active = false;
         host.event(Event::TrackSilent { track: track.id });
     }

@@ -45,6 +45,8 @@ pub(crate) struct Track {
     pub newest_at: Instant,
     /// Whether any packet arrived since it began or was silent.
     pub active: bool,
+    /// Whether its silence was reported.
+    pub silent: bool,
     payloads: Vec<PublishedPayload>,
 }
 
@@ -68,6 +70,7 @@ impl Track {
             encodings: encodings.collect(),
             newest_at: now,
             active: false,
+            silent: false,
             payloads: facts.payloads.clone(),
         }
     }
