@@ -95,6 +95,14 @@ impl Tables {
         }
     }
 
+    /// An SSRC that a peer sends on; 0 before the first is known. Chromium takes transport-wide
+    /// feedback for its own only when the media SSRC of the message is one of its streams.
+    fn published_ssrc(&self, place: PeerPlace) -> u32 {
+        let tracks = self.peers.at(place).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
+        let known = tracks.iter().filter_map(|track| self.tracks.at(*track));
+        known.flat_map(|track| &track.encodings).find_map(|state| state.ssrc).unwrap_or(0)
+    }
+
     /// Sends the transport-wide feedback that is pending for a peer.
     pub(crate) fn report_arrivals(
         &mut self,
@@ -102,12 +110,12 @@ impl Tables {
         base: Instant,
         host: &mut impl Host,
     ) {
+        let media = self.published_ssrc(place);
         let Some(peer) = self.peers.at_mut(place) else { return };
         let (sender, Some(arrivals)) = (peer.rtcp_ssrc, peer.arrivals.as_mut()) else { return };
         if !arrivals.pending() {
             return;
         }
-        let media = 0;
         let Some(slot) = host.reserve() else { return };
         let len = arrivals.write_feedback(sender, media, &mut slot[..DATAGRAM_MAX - 64], base);
         if len == 0 {
