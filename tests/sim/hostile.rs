@@ -13,7 +13,7 @@ use tests::sim::{Join, Sim, SimConfig};
 use crate::{Call, millis, seconds};
 
 fn attacker(random: &mut Random) -> SocketAddr {
-    let host = [203, 0, 113, random.next() as u8];
+    let host = [203, 0, 113, random.next_u64() as u8];
     SocketAddr::from((host, 1024 + random.below(60_000) as u16))
 }
 

@@ -106,7 +106,6 @@ impl Join {
 struct Client {
     peer: Peer,
     id: PeerId,
-    inside: SocketAddr,
     outside: SocketAddr,
     up: Link,
     down: Link,
@@ -151,13 +150,13 @@ impl Sim {
         let start = Instant::now();
         let mut random = Random::new(config.seed);
         let certificate = Arc::new(Certificate::generate().expect("certificate"));
-        let secret = NodeSecret::from_bytes(std::array::from_fn(|_| random.next() as u8));
+        let secret = NodeSecret::from_bytes(std::array::from_fn(|_| random.next_u64() as u8));
         let shard = |core: usize, seed| {
             let (secret, certificate) = (secret.clone(), certificate.clone());
             Shard::new(ShardConfig { core: CoreId(core as u8), secret, certificate, seed }, start)
         };
         Self {
-            shards: (0..config.cores).map(|core| shard(core, random.next())).collect(),
+            shards: (0..config.cores).map(|core| shard(core, random.next_u64())).collect(),
             world: World::new(config.cores, config.lane_depth, start),
             clients: Vec::new(),
             owners: HashMap::new(),
@@ -204,7 +203,6 @@ impl Sim {
         self.clients.push(Client {
             peer,
             id,
-            inside,
             outside: inside,
             up: Link::new(join.up, self.random.fork()),
             down: Link::new(join.down, self.random.fork()),
@@ -349,7 +347,7 @@ impl Sim {
     /// The core on which datagrams from an address arrive.
     pub fn core_of(&self, from: SocketAddr) -> usize {
         let mixed =
-            Random::new(self.config.seed ^ u64::from(from.port()) << 32 ^ ip_bits(from)).next();
+            Random::new(self.config.seed ^ u64::from(from.port()) << 32 ^ ip_bits(from)).next_u64();
         (mixed % self.config.cores as u64) as usize
     }
 
