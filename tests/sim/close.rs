@@ -108,17 +108,25 @@ fn unpublish_and_unsubscribe_stop_media_at_once() {
 }
 
 #[test]
-fn a_silent_track_is_reported_once_and_again_when_it_sounds() {
+fn a_silent_track_is_reported_and_so_is_its_return() {
     let mut call = Call::clean(6, 1);
     call.connect();
     call.sim.run_for(seconds(2));
     let track = call.sim.control().track_id(call.audio);
+    let count = |call: &Call, wanted: Event| {
+        call.sim.events.iter().filter(|(_, event)| *event == wanted).count()
+    };
+    assert_eq!(count(&call, Event::TrackStarted { track }), 1);
     call.sim.source(call.publisher, 1).next_at = None;
-    let silent = |(_, event): &&_| matches!(event, Event::TrackSilent { track: t } if *t == track);
     call.sim.run_for(seconds(28));
-    assert_eq!(call.sim.events.iter().filter(silent).count(), 0);
-    call.sim.run_for(seconds(40));
-    assert_eq!(call.sim.events.iter().filter(silent).count(), 1);
+    assert_eq!(count(&call, Event::TrackSilent { track }), 0);
+    call.sim.run_for(seconds(4));
+    assert_eq!(count(&call, Event::TrackSilent { track }), 1);
+    call.sim.resume(call.publisher, 1);
+    call.sim.run_for(seconds(1));
+    assert_eq!(count(&call, Event::TrackStarted { track }), 2);
+    let other = call.sim.control().track_id(call.video);
+    assert_eq!(count(&call, Event::TrackSilent { track: other }), 0);
     call.sim.check();
 }
 

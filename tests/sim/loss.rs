@@ -55,8 +55,8 @@ fn packets_lost_on_the_way_up_are_asked_of_the_publisher_once_for_all_viewers() 
 fn bursts_disorder_and_duplicates_break_nothing() {
     for seed in 10..16 {
         let burst = Some(Burst { enter: 0.02, leave: 0.3 });
-        let bad = LinkConfig { burst, ..LinkConfig::default() }
-            .with_disorder(millis(12), 0.05, 0.03);
+        let bad =
+            LinkConfig { burst, ..LinkConfig::default() }.with_disorder(millis(12), 0.05, 0.03);
         let viewers = [Join::subscriber().on(bad), Join::subscriber()];
         let publisher = Join::publisher().on(bad);
         let mut call = Call::new(SimConfig::new(seed, 4), publisher, &viewers, seed % 2 == 0);
@@ -91,8 +91,7 @@ fn key_frame_requests_of_many_are_merged_and_bounded() {
     call.connect();
     call.sim.run_for(seconds(1));
     let before = call.sim.peer(call.publisher).rtcp_in;
-    let ssrcs: Vec<_> =
-        call.watched.iter().map(|(video, _)| 0x5000_0000 + *video as u32).collect();
+    let ssrcs: Vec<_> = call.watched.iter().map(|(video, _)| 0x5000_0000 + *video as u32).collect();
     for round in 0..100 {
         for (viewer, ssrc) in call.viewers.iter().zip(&ssrcs) {
             let fir = round % 2 == 1;

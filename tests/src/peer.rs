@@ -210,6 +210,17 @@ impl Peer {
         peer
     }
 
+    /// A certificate for [`PeerConfig::certificate`], when its fingerprint must be known beforehand.
+    pub fn certificate() -> DtlsCert {
+        let provider = str0m::crypto::from_feature_flags();
+        provider.dtls_provider.generate_certificate().expect("the stack makes certificates")
+    }
+
+    /// SHA-256 of a certificate (RFC 8122).
+    pub fn fingerprint_of(certificate: &DtlsCert) -> [u8; 32] {
+        str0m::crypto::from_feature_flags().sha256_provider.sha256(&certificate.certificate)
+    }
+
     /// SHA-256 of the certificate this peer presents.
     pub fn fingerprint(&mut self) -> [u8; 32] {
         let direct = self.rtc.direct_api();

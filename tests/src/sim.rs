@@ -106,7 +106,6 @@ impl Join {
 struct Client {
     peer: Peer,
     id: PeerId,
-    inside: SocketAddr,
     outside: SocketAddr,
     up: Link,
     down: Link,
@@ -151,13 +150,13 @@ impl Sim {
         let start = Instant::now();
         let mut random = Random::new(config.seed);
         let certificate = Arc::new(Certificate::generate().expect("certificate"));
-        let secret = NodeSecret::from_bytes(std::array::from_fn(|_| random.next() as u8));
+        let secret = NodeSecret::from_bytes(std::array::from_fn(|_| random.next_u64() as u8));
         let shard = |core: usize, seed| {
             let (secret, certificate) = (secret.clone(), certificate.clone());
             Shard::new(ShardConfig { core: CoreId(core as u8), secret, certificate, seed }, start)
         };
         Self {
-            shards: (0..config.cores).map(|core| shard(core, random.next())).collect(),
+            shards: (0..config.cores).map(|core| shard(core, random.next_u64())).collect(),
             world: World::new(config.cores, config.lane_depth, start),
             clients: Vec::new(),
             owners: HashMap::new(),
@@ -204,7 +203,6 @@ impl Sim {
         self.clients.push(Client {
             peer,
             id,
-            inside,
             outside: inside,
             up: Link::new(join.up, self.random.fork()),
             down: Link::new(join.down, self.random.fork()),
@@ -316,6 +314,11 @@ impl Sim {
         &mut self.clients[client].sources[source]
     }
 
+    /// Lets a stopped source go on now.
+    pub fn resume(&mut self, client: usize, source: usize) {
+        self.clients[client].sources[source].next_at = Some(self.world.now);
+    }
+
     /// A peer's id.
     pub fn peer_id(&self, client: usize) -> PeerId {
         self.clients[client].id
@@ -343,7 +346,8 @@ impl Sim {
 
     /// The core on which datagrams from an address arrive.
     pub fn core_of(&self, from: SocketAddr) -> usize {
-        let mixed = Random::new(self.config.seed ^ u64::from(from.port()) << 32 ^ ip_bits(from)).next();
+        let mixed =
+            Random::new(self.config.seed ^ u64::from(from.port()) << 32 ^ ip_bits(from)).next_u64();
         (mixed % self.config.cores as u64) as usize
     }
 
@@ -392,7 +396,8 @@ impl Sim {
             if came != went || came != self.fed[core] {
                 let fed = self.fed[core];
                 let counters = shard.counters();
-                findings.push(format!("core {core}: fed {fed}, in {came}, out {went}: {counters:?}"));
+                findings
+                    .push(format!("core {core}: fed {fed}, in {came}, out {went}: {counters:?}"));
             }
         }
         for number in 0..self.watches.len() {
@@ -403,7 +408,9 @@ impl Sim {
             }
         }
         for (number, client) in self.clients.iter().enumerate() {
-            if let Some(failure) = &client.peer.failure {
+            // A peer the engine gave up may find that its handshake failed.
+            let failure = client.peer.failure.as_ref().filter(|_| self.closed(number).is_none());
+            if let Some(failure) = failure {
                 findings.push(format!("peer {number}: its stack failed: {failure}"));
             }
         }

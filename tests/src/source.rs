@@ -21,11 +21,13 @@ pub struct Shape {
 
 impl Shape {
     /// A light camera: 3 packets of 1,000 bytes, 30 frames a second.
-    pub const CAMERA: Shape = Shape { interval: Duration::from_micros(33_333), packets: 3, len: 1000 };
+    pub const CAMERA: Shape =
+        Shape { interval: Duration::from_micros(33_333), packets: 3, len: 1000 };
     /// The measured work: 9 packets of 1,200 bytes, 30 frames a second (2.6 Mbit/s).
     pub const FULL_CAMERA: Shape = Shape { packets: 9, len: 1200, ..Shape::CAMERA };
     /// A microphone: 50 packets of 100 bytes a second.
-    pub const MICROPHONE: Shape = Shape { interval: Duration::from_millis(20), packets: 1, len: 100 };
+    pub const MICROPHONE: Shape =
+        Shape { interval: Duration::from_millis(20), packets: 1, len: 100 };
 }
 
 /// One stream of a publisher.
