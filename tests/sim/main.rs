@@ -2,6 +2,7 @@
 //! one run; a seed that found a bug stays in its table for ever.
 #![allow(clippy::unwrap_used)]
 
+mod chaos;
 mod close;
 mod connect;
 mod forward;
