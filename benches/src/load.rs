@@ -12,11 +12,12 @@ use ::tests::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES};
 use ::tests::source::{Shape, Source};
 use common::media::MediaKind;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::report::Report;
 use crate::serve::{hex, published_ssrc, specs, subscribed_ssrc, unhex};
 use crate::subscriber::{Count, Subscriber};
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 use crate::{LoadArguments, ServeArguments};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -27,6 +28,8 @@ const JOINING_MAX: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_secs(120);
 /// Media flows this long before anything is counted.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Kernel receive buffer of each socket in bytes. Chosen: about a second of one subscriber's media.
+const RECEIVE_BUFFER: usize = 1 << 20;
 /// Number under which the publisher's socket is registered with epoll.
 const PUBLISHER: u64 = u64::MAX;
 
@@ -110,6 +113,7 @@ struct Mark {
     server: Usage,
     generator: Usage,
     sent: u64,
+    refused: u64,
 }
 
 struct Generator {
@@ -293,7 +297,8 @@ impl Generator {
     fn mark(&self) -> Outcome<Mark> {
         let sent = self.publisher.sources.iter().map(|source| source.counter).sum();
         let (server, generator) = (self.server.usage()?, Usage::of(std::process::id())?);
-        Ok(Mark { at: Instant::now(), server, generator, sent })
+        let refused = usage::receive_buffer_errors()?;
+        Ok(Mark { at: Instant::now(), server, generator, sent, refused })
     }
 
     fn report(
@@ -330,6 +335,7 @@ impl Generator {
             verified: self.verified,
             wrong: self.wrong,
             drops: stats["drops"].clone(),
+            refused: end.refused - begin.refused,
         })
     }
 }
@@ -372,6 +378,10 @@ fn endpoint(server: &Server) -> Outcome<(UdpSocket, PeerConfig)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(server.address)?;
     socket.set_nonblocking(true)?;
+    // As much as the system allows: a generator that is not scheduled for a moment loses nothing.
+    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+    // Needs a capability; without it the plain option did what it could.
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
     let mut config = PeerConfig::new(socket.local_addr()?, server.address);
     config.fingerprint = server.fingerprint;
     config.watch_rtcp = false;

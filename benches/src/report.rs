@@ -20,7 +20,10 @@ pub(crate) struct Report {
     pub(crate) latency: Vec<Duration>,
     pub(crate) verified: u64,
     pub(crate) wrong: u64,
+    /// What the server dropped since its start, by reason.
     pub(crate) drops: serde_json::Value,
+    /// Datagrams the kernel threw away for want of receive buffer, on both sides together.
+    pub(crate) refused: u64,
 }
 
 impl Report {
@@ -80,6 +83,10 @@ impl Report {
             self.core_percent(&self.generator),
         );
         println!("{} packets decrypted and checked, {} wrong", self.verified, self.wrong);
+        println!(
+            "dropped by the server: {}; receive buffers overflown: {}",
+            self.drops, self.refused
+        );
     }
 
     /// The result as one JSON object.
@@ -111,6 +118,7 @@ impl Report {
             "verified": self.verified,
             "wrong": self.wrong,
             "drops": self.drops,
+            "receive_buffer_errors": self.refused,
         })
     }
 }

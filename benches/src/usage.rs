@@ -26,7 +26,8 @@ impl Usage {
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let mut run = 0;
         for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            // A thread that ended since the directory was read is no error.
+            let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
             run += number(text.split_whitespace().next());
         }
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -54,6 +55,15 @@ impl Usage {
             resident_kib: self.resident_kib,
         }
     }
+}
+
+/// Datagrams this network namespace threw away because a receive buffer was full (`RcvbufErrors`).
+pub(crate) fn receive_buffer_errors() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/net/snmp")?;
+    let mut lines = text.lines().filter(|line| line.starts_with("Udp:"));
+    let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let place = names.split_whitespace().position(|name| name == "RcvbufErrors");
+    Ok(number(place.and_then(|place| values.split_whitespace().nth(place))))
 }
 
 fn number(text: Option<&str>) -> u64 {
