@@ -7,6 +7,7 @@ pub mod payload;
 pub mod peer;
 pub mod probe;
 pub mod random;
+pub mod scenario;
 pub mod sim;
 pub mod source;
 pub mod wire;

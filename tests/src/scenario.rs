@@ -1,0 +1,81 @@
+//! What a simulated run is set up with: the whole ([`SimConfig`]) and each remote peer ([`Join`]).
+//! Values only; the run itself is in `sim`.
+
+use std::time::Duration;
+
+use common::limits;
+use str0m::config::DtlsVersion;
+
+use crate::link::LinkConfig;
+
+/// How a simulation is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct SimConfig {
+    /// Decides every chance of the run.
+    pub seed: u64,
+    /// Number of shards.
+    pub cores: usize,
+    /// Time between an event and the commands it causes.
+    pub control_delay: Duration,
+    /// Depth of each frame lane.
+    pub lane_depth: usize,
+    /// Send slots per turn of a core.
+    pub slots: usize,
+    /// Whether SSRCs are signalled or must be learnt from MIDs.
+    pub signal_ssrc: bool,
+}
+
+impl SimConfig {
+    /// `cores` shards under `seed`.
+    pub fn new(seed: u64, cores: usize) -> Self {
+        Self {
+            seed,
+            cores,
+            control_delay: Duration::from_millis(2),
+            lane_depth: limits::FRAME_LANE,
+            slots: 4096,
+            signal_ssrc: true,
+        }
+    }
+}
+
+/// How a remote peer joins.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    /// Link towards the server.
+    pub up: LinkConfig,
+    /// Link from the server.
+    pub down: LinkConfig,
+    /// DTLS version it offers.
+    pub dtls: DtlsVersion,
+    /// Whether it publishes (its payload types differ from a subscriber's).
+    pub publisher: bool,
+    /// Whether the control plane is told a wrong certificate fingerprint.
+    pub impostor: bool,
+    /// Whether it sends transport-wide sequence numbers.
+    pub transport_cc: bool,
+}
+
+impl Join {
+    /// A publisher on clean links.
+    pub fn publisher() -> Self {
+        Self {
+            up: LinkConfig::default(),
+            down: LinkConfig::default(),
+            dtls: DtlsVersion::Dtls12,
+            publisher: true,
+            impostor: false,
+            transport_cc: false,
+        }
+    }
+
+    /// A subscriber on clean links.
+    pub fn subscriber() -> Self {
+        Self { publisher: false, ..Self::publisher() }
+    }
+
+    /// The same peer on other links.
+    pub fn on(self, link: LinkConfig) -> Self {
+        Self { up: link, down: link, ..self }
+    }
+}
