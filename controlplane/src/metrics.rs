@@ -150,10 +150,7 @@ fn per_core(
     Ok(())
 }
 
-fn drops(
-    encoder: &mut DescriptorEncoder<'_>,
-    blocks: &[Counters],
-) -> Result<(), std::fmt::Error> {
+fn drops(encoder: &mut DescriptorEncoder<'_>, blocks: &[Counters]) -> Result<(), std::fmt::Error> {
     let help = "Datagrams and packets dropped, by reason";
     let mut family = encoder.encode_descriptor("drops", help, None, MetricType::Counter)?;
     for (core, block) in blocks.iter().enumerate() {

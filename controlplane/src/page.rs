@@ -81,9 +81,9 @@ mod tests {
     use super::*;
 
     fn ask(enabled: bool, loopback: bool, pairs: &[(&'static str, &'static str)]) -> bool {
-        let headers = pairs.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         allowed(enabled, loopback, None, &headers.collect()).is_ok()
     }
 

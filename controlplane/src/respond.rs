@@ -65,10 +65,7 @@ impl Responder {
         }
         let headers = reply.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.metrics.count(name, reply.status().as_u16());
         reply
     }

@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn unknown_and_null_fields_are_nothing() {
-        let body = r#"{"x":[{}],"tracks":[{"mid":null,"kind":7,"status":"?"}],"autoDiscover":null}"#;
+        let body =
+            r#"{"x":[{}],"tracks":[{"mid":null,"kind":7,"status":"?"}],"autoDiscover":null}"#;
         let request: TracksRequest = decode(body.as_bytes()).unwrap();
         assert_eq!(request.tracks.unwrap()[0].mid, None);
         assert!(decode::<NewSessionRequest>(b" ").unwrap().session_description.is_none());

@@ -566,6 +566,7 @@ impl Sim {
                 self.world.schedule(at, What::ToServer { from, owner: Some(number), bytes });
             }
         }
+        client.start_sources(now);
         for mid in std::mem::take(&mut client.peer.key_frames_wanted) {
             let place = MIDS.iter().position(|known| mid == (*known).into());
             if let Some(source) = place.and_then(|place| client.sources.get_mut(place)) {
@@ -585,13 +586,22 @@ impl Client {
         if self.peer.next_deadline() <= now {
             self.peer.on_deadline(now);
         }
-        for (place, source) in self.sources.iter_mut().enumerate() {
+        for source in &mut self.sources {
             if source.next_at.is_some_and(|at| at <= now) {
                 for packet in source.frame(now, since) {
                     self.peer.send(packet, now);
                 }
             }
-            if source.next_at.is_none() && source.counter == 0 && self.peer.connected {
+        }
+    }
+
+    /// Starts the sources of a peer that came up.
+    fn start_sources(&mut self, now: Instant) {
+        if !self.peer.connected {
+            return;
+        }
+        for (place, source) in self.sources.iter_mut().enumerate() {
+            if source.next_at.is_none() && source.counter == 0 {
                 // Sources of one peer never fire in the same instant: one seed, one order.
                 source.next_at = Some(now + Duration::from_micros(5_000 + 1_700 * place as u64));
             }

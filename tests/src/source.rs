@@ -70,6 +70,11 @@ impl Source {
         }
     }
 
+    /// Sequence number of the next packet.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The packets of the frame that is due at `now`, `since` the run's start.
     pub fn frame(&mut self, now: Instant, since: Duration) -> Vec<Outgoing> {
         let key = self.key_wanted || self.kind == MediaKind::Audio;

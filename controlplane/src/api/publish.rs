@@ -10,9 +10,7 @@ use super::{Call, exchange};
 use crate::error::{ApiError, ItemError};
 use crate::sdp::{Description, PublishedSection, Wish, WishOutcome};
 use crate::state::{Details, Publication, Session, Work};
-use crate::wire::{
-    SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, TracksReply,
-};
+use crate::wire::{SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, TracksReply};
 
 /// One track of the request, bound to a section or refused.
 struct Entry {
@@ -47,11 +45,9 @@ pub(super) fn publish(
         });
         let name = entry.name.unwrap_or_default();
         match published.and_then(|section| enter(call, session, name, section)) {
-            Ok((mid, kind)) => TrackReply {
-                mid: Some(mid),
-                kind: entry.discovered.then_some(kind),
-                ..reply
-            },
+            Ok((mid, kind)) => {
+                TrackReply { mid: Some(mid), kind: entry.discovered.then_some(kind), ..reply }
+            }
             Err(error) => reply.failed(&error),
         }
     });

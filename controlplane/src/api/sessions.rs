@@ -8,9 +8,7 @@ use super::exchange;
 use super::{Call, Reply};
 use crate::error::ApiError;
 use crate::state::Session;
-use crate::wire::{
-    Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode,
-};
+use crate::wire::{Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode};
 
 /// Makes a session; with an offer in the body also its transport and the answer.
 pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {

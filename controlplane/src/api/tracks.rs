@@ -36,9 +36,7 @@ pub(super) async fn new(call: &Call, session: &Arc<Session>) -> Result<Reply, Ap
             let found = pull::resolve(call, &tracks, deadline).await;
             let mut work = super::work(call, session).await?;
             match offer {
-                Some(offer) => {
-                    pull::with_offer(call, session, &mut work, &offer, tracks, found)?
-                }
+                Some(offer) => pull::with_offer(call, session, &mut work, &offer, tracks, found)?,
                 None => pull::offering(call, session, &mut work, tracks, found)?,
             }
         }

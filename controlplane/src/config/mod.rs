@@ -245,8 +245,8 @@ fn media_binds(raws: &[Raw]) -> Result<Option<Vec<IpAddr>>, ConfigError> {
     let mut binds: Vec<IpAddr> = Vec::new();
     for raw in raws {
         let refused = |reason: String| ConfigError::new(&raw.origin, reason);
-        let bind = ip(&raw.text)
-            .ok_or_else(|| refused(format!("{:?} is not an IP address", raw.text)))?;
+        let bind =
+            ip(&raw.text).ok_or_else(|| refused(format!("{:?} is not an IP address", raw.text)))?;
         if binds.iter().any(|other| other.is_ipv4() == bind.is_ipv4()) {
             return Err(refused(format!("{bind} is a second address of the same family")));
         }
@@ -256,9 +256,7 @@ fn media_binds(raws: &[Raw]) -> Result<Option<Vec<IpAddr>>, ConfigError> {
 }
 
 fn announced(raw: &Raw) -> Result<Announced, ConfigError> {
-    let refused = |reason: &str| {
-        ConfigError::new(&raw.origin, format!("{:?} {reason}", raw.text))
-    };
+    let refused = |reason: &str| ConfigError::new(&raw.origin, format!("{:?} {reason}", raw.text));
     let announced = match (ip(&raw.text), raw.text.parse::<SocketAddr>()) {
         (Some(ip), _) => Announced { ip, port: None },
         (None, Ok(address)) => Announced { ip: address.ip(), port: Some(address.port()) },

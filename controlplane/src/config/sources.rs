@@ -97,10 +97,9 @@ pub(super) fn read(matches: &ArgMatches) -> Result<Layers, ConfigError> {
             _ => continue,
         };
         let texts = matches.get_many::<String>(setting.key).into_iter().flatten();
-        let raws = texts.flat_map(|text| split(&setting, text)).map(|text| Raw {
-            text: text.trim().to_owned(),
-            origin: origin.clone(),
-        });
+        let raws = texts
+            .flat_map(|text| split(&setting, text))
+            .map(|text| Raw { text: text.trim().to_owned(), origin: origin.clone() });
         layers.values.insert(setting.key, raws.collect());
     }
     Ok(layers)

@@ -217,15 +217,15 @@ impl Session {
         self.facts().publications.into_iter().filter(|publication| publication.is_live())
     }
 
-    /// Adds a publication; an ended one of the same mid or name is not listed any more. False when
-    /// the session ended.
+    /// Lists a publication, once; an ended one of the same mid or name is not listed any more. False
+    /// when the session ended.
     pub(super) fn publish(&self, publication: Arc<Publication>) -> bool {
         let mut facts = lock(&self.facts);
         if facts.link == Link::Gone {
             return false;
         }
         let same = |p: &Publication| p.mid == publication.mid || p.name == publication.name;
-        facts.publications.retain(|p| p.is_live() || !same(p));
+        facts.publications.retain(|p| !Arc::ptr_eq(p, &publication) && (p.is_live() || !same(p)));
         let ended = facts.publications.iter().filter(|p| !p.is_live()).count();
         if ended >= ENDED_ENTRIES_MAX
             && let Some(oldest) = facts.publications.iter().position(|p| !p.is_live())

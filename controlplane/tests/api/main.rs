@@ -1,0 +1,12 @@
+//! The HTTP contract against the real server on a real port, with the real data plane behind it and
+//! an independent WebRTC stack (str0m) as client where media matters.
+#![allow(clippy::unwrap_used)]
+
+mod http;
+mod rtc;
+mod contract;
+mod limits;
+mod timing;
+mod negotiate;
+mod media;
+mod replay;

@@ -1,0 +1,222 @@
+//! A WebRTC client of another make (str0m) on a socket of its own, driven by a thread: offers,
+//! answers, sends VP8 pictures, counts what arrives.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::media::{Direction, MediaKind, MediaTime, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+/// What the thread and the test share.
+struct Inner {
+    rtc: Rtc,
+    pending: Option<SdpPendingOffer>,
+    /// Sections in which pictures are sent.
+    sending: Vec<Mid>,
+    /// Frames received per mid.
+    received: HashMap<String, usize>,
+    connected: bool,
+}
+
+/// The client.
+pub(crate) struct Client {
+    inner: Arc<Mutex<Inner>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut rtc = Rtc::builder().build(Instant::now());
+        let address = socket.local_addr().unwrap();
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let inner = Arc::new(Mutex::new(Inner {
+            rtc,
+            pending: None,
+            sending: Vec::new(),
+            received: HashMap::new(),
+            connected: false,
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, flag) = (inner.clone(), stop.clone());
+        let thread = std::thread::spawn(move || drive(&socket, &shared, &flag));
+        Self { inner, stop, thread: Some(thread) }
+    }
+
+    /// An offer with so many more video sections in which it sends; their mids.
+    pub(crate) fn offer_video(&self, count: usize) -> (String, Vec<String>) {
+        self.offer(count, Direction::SendOnly)
+    }
+
+    /// An offer with so many more video sections in which it receives; their mids.
+    pub(crate) fn offer_to_receive(&self, count: usize) -> (String, Vec<String>) {
+        self.offer(count, Direction::RecvOnly)
+    }
+
+    fn offer(&self, count: usize, direction: Direction) -> (String, Vec<String>) {
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        let mids: Vec<Mid> = (0..count)
+            .map(|_| api.add_media(MediaKind::Video, direction, None, None, None))
+            .collect();
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        (offer.to_sdp_string(), mids.iter().map(ToString::to_string).collect())
+    }
+
+    /// An offer in which these sections end.
+    pub(crate) fn offer_without(&self, mids: &[&str]) -> String {
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        mids.iter().for_each(|mid| api.set_direction(Mid::from(*mid), Direction::Inactive));
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
+    /// Completes its offer.
+    pub(crate) fn accept(&self, answer: &str) {
+        let answer = SdpAnswer::from_sdp_string(answer).unwrap();
+        let mut inner = self.inner.lock().unwrap();
+        let pending = inner.pending.take().unwrap();
+        inner.rtc.sdp_api().accept_answer(pending, answer).unwrap();
+    }
+
+    /// Answers an offer. This stack would choose the DTLS server's role, which is ours; browsers
+    /// choose the client's, so it is left no choice.
+    pub(crate) fn answer(&self, offer: &str) -> String {
+        let offer = offer.replace("a=setup:actpass", "a=setup:passive");
+        let offer = SdpOffer::from_sdp_string(&offer).unwrap();
+        let mut inner = self.inner.lock().unwrap();
+        inner.rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string()
+    }
+
+    /// Starts sending pictures in a section.
+    pub(crate) fn send(&self, mid: &str) {
+        self.inner.lock().unwrap().sending.push(Mid::from(mid));
+    }
+
+    /// Stops sending anywhere.
+    pub(crate) fn mute(&self) {
+        self.inner.lock().unwrap().sending.clear();
+    }
+
+    pub(crate) fn received(&self, mid: &str) -> usize {
+        self.inner.lock().unwrap().received.get(mid).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn wait_connected(&self) {
+        until("a connection", || self.inner.lock().unwrap().connected);
+    }
+
+    /// Waits until more pictures arrive in a section.
+    pub(crate) fn wait_flow(&self, mid: &str) {
+        let before = self.received(mid);
+        until("pictures", || self.received(mid) > before + 5);
+    }
+
+    /// Whether nothing arrives in a section for half a second, after it had time to run dry.
+    pub(crate) fn is_silent(&self, mid: &str) -> bool {
+        std::thread::sleep(Duration::from_millis(500));
+        let before = self.received(mid);
+        std::thread::sleep(Duration::from_millis(500));
+        self.received(mid) == before
+    }
+
+    /// Says good-bye (DTLS close_notify).
+    pub(crate) fn close(&self) {
+        let _ = self.inner.lock().unwrap().rtc.close();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Waits up to ten seconds for something to hold.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "no {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Pictures a second of a sender.
+const RATE: u32 = 50;
+
+fn drive(socket: &UdpSocket, shared: &Mutex<Inner>, stop: &AtomicBool) {
+    let address = socket.local_addr().unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+    let start = Instant::now();
+    let mut frames = 0;
+    let mut bytes = vec![0; 2_000];
+    while !stop.load(Ordering::Acquire) {
+        let read = socket.recv_from(&mut bytes);
+        let mut inner = shared.lock().unwrap();
+        let now = Instant::now();
+        let input = match &read {
+            Ok((len, from)) => match Receive::new(Protocol::Udp, *from, address, &bytes[..*len]) {
+                Ok(receive) => Input::Receive(now, receive),
+                Err(_) => Input::Timeout(now),
+            },
+            Err(error) => {
+                let kind = error.kind();
+                assert!(kind == ErrorKind::WouldBlock || kind == ErrorKind::TimedOut, "{error}");
+                Input::Timeout(now)
+            }
+        };
+        if !inner.rtc.is_alive() {
+            continue;
+        }
+        inner.rtc.handle_input(input).unwrap();
+        drain(&mut inner, socket);
+        if start.elapsed() * RATE > Duration::from_secs(frames) {
+            frames += 1;
+            write(&mut inner, frames);
+            drain(&mut inner, socket);
+        }
+    }
+}
+
+fn drain(inner: &mut Inner, socket: &UdpSocket) {
+    loop {
+        match inner.rtc.poll_output() {
+            Ok(Output::Transmit(out)) => {
+                let _ = socket.send_to(&out.contents, out.destination);
+            }
+            Ok(Output::Event(Event::Connected)) => inner.connected = true,
+            Ok(Output::Event(Event::MediaData(data))) => {
+                *inner.received.entry(data.mid.to_string()).or_default() += 1;
+            }
+            Ok(Output::Event(_)) => {}
+            Ok(Output::Timeout(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// A VP8 key frame of 320x240 as far as its header goes (RFC 6386 section 9.1).
+fn write(inner: &mut Inner, frames: u64) {
+    let mut picture = vec![0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00];
+    picture.extend([frames as u8; 300]);
+    for mid in inner.sending.clone() {
+        let Some(writer) = inner.rtc.writer(mid) else { continue };
+        let payload = writer.payload_params().next().map(|params| params.pt());
+        let Some(payload) = payload else { continue };
+        let time =
+            MediaTime::new(frames * 90_000 / u64::from(RATE), str0m::media::Frequency::NINETY_KHZ);
+        let _ = writer.write(payload, Instant::now(), time, picture.clone());
+    }
+}
