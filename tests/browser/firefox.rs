@@ -19,8 +19,8 @@ use crate::pages::Browser;
 /// Longest wait for a reply; longer than any script may run.
 const TIMEOUT: Duration = Duration::from_secs(130);
 
-/// No first-run pages, no updates, no reports; sound may start by itself; and a page that is in
-/// the background is not throttled.
+/// No first-run pages, no updates, no reports; sound may start by itself; a page in the background
+/// is not throttled; JSON is shown as text (the viewer for it lets no script reach the server).
 const PREFERENCES: &str = r#"
 user_pref("app.update.enabled", false);
 user_pref("app.normandy.enabled", false);
@@ -29,6 +29,7 @@ user_pref("browser.safebrowsing.malware.enabled", false);
 user_pref("browser.safebrowsing.phishing.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("devtools.jsonview.enabled", false);
 user_pref("dom.min_background_timeout_value", 10);
 user_pref("dom.timeout.enable_budget_timer_throttling", false);
 user_pref("extensions.update.enabled", false);

@@ -65,21 +65,31 @@ fn viewer_closes_one_track_by_an_offer() {
 }
 
 #[test]
-fn viewer_closes_the_first_section_of_its_bundle() {
+fn viewers_close_the_first_section_of_their_bundle() {
     let stage = Stage::start();
     let (_publisher, published) = stage.publisher(&json!({}));
+    // Several, because what goes wrong here goes wrong by chance: with the first numbers of the
+    // streams that the server sends, and with the core on which the new transport arrives.
+    let viewers: Vec<_> = (0..4).map(|_| stage.viewer(&published)).collect();
+    for (page, watching) in &viewers {
+        flows(page, watching);
+        // Chromium starts a new transport for what is left when the tagged section goes.
+        let first = json!([watching["mids"][0]]);
+        page.call("close", &[watching["session"].clone(), first, json!(false)]);
+        pictures_flow(page, watching);
+        assert_eq!(page.stats(&watching["session"])["state"], "connected");
+    }
+}
+
+#[test]
+fn publisher_closes_the_first_section_of_its_bundle() {
+    let stage = Stage::start();
+    let (publisher, published) = stage.publisher(&json!({}));
     let (page, watching) = stage.viewer(&published);
     flows(&page, &watching);
-    // Chromium starts a new transport for what is left when the tagged section goes.
-    let first = json!([watching["mids"][0]]);
-    page.call("close", &[watching["session"].clone(), first, json!(false)]);
-    let frames_grow = || {
-        let before = page.received(&watching["session"]).frames;
-        std::thread::sleep(Duration::from_millis(500));
-        (page.received(&watching["session"]).frames > before + 3.0).then_some(())
-    };
-    until("the other track flows on", Duration::from_secs(10), frames_grow);
-    assert_eq!(page.stats(&watching["session"])["state"], "connected");
+    let first = json!([published.0["tracks"][0]["mid"]]);
+    publisher.call("close", &[published.0["session"].clone(), first, json!(false)]);
+    pictures_flow(&page, &watching);
 }
 
 #[test]
@@ -128,6 +138,15 @@ fn flows(page: &Page, watching: &Value) {
     until("both kinds flow", Duration::from_secs(10), || {
         Some(page.received(&watching["session"])).filter(more)
     });
+}
+
+/// Pictures go on, after a gap of two seconds at most.
+fn pictures_flow(page: &Page, watching: &Value) {
+    std::thread::sleep(Duration::from_secs(2));
+    let before = page.received(&watching["session"]).frames;
+    std::thread::sleep(Duration::from_secs(1));
+    let grown = page.received(&watching["session"]).frames - before;
+    assert!(grown > 3.0, "{grown} pictures in a second: {}", page.stats(&watching["session"]));
 }
 
 /// Nothing arrives any more.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use common::command::PeerFacts;
 
-use super::Call;
+use super::{Call, pull};
 use crate::error::ApiError;
 use crate::sdp::{Answered, Description, Negotiation, Wish};
 use crate::state::{Session, Work};
@@ -54,6 +54,7 @@ pub(super) fn answer(
     let mut next = ensure(call, session, work)?.clone();
     let (mut restarts, mut moved_to) = (work.restarts, None);
     if starts_anew(&next, offer) {
+        renumber(call, work, &mut next)?;
         let (peer, transport) = call.node.open_peer()?;
         next.set_transport(transport);
         moved_to = Some(peer);
@@ -84,7 +85,44 @@ pub(super) fn answer(
     for mid in &answered.ended {
         end_mid(call, session, work, mid);
     }
+    if moved_to.is_some() {
+        tell_numbers(call, session, work);
+    }
     Ok(answered)
+}
+
+/// Gives every subscription new SSRCs. On a new transport its numbers start anew, and a receiver
+/// that knows the SSRC takes what starts below its last number for old packets: no picture.
+fn renumber(call: &Call, work: &mut Work, next: &mut Negotiation) -> Result<(), ApiError> {
+    let mids: Vec<String> = work.subscriptions.keys().cloned().collect();
+    for mid in mids {
+        let (ssrc, rtx_ssrc) = (fresh_ssrc(call, work)?, fresh_ssrc(call, work)?);
+        next.renumber(&mid, ssrc, rtx_ssrc);
+    }
+    Ok(())
+}
+
+/// Tells the cores the new SSRCs of what is still subscribed.
+fn tell_numbers(call: &Call, session: &Session, work: &mut Work) {
+    let Some(negotiation) = &work.negotiation else { return };
+    for (mid, subscription) in work.subscriptions.iter_mut().filter(|(_, s)| !s.closed) {
+        let numbers = negotiation.receiving(mid);
+        if let (Some(section), Some(numbers)) = (&mut subscription.receiving, numbers) {
+            section.ssrc = numbers.ssrc;
+            section.rtx_ssrc = numbers.rtx_ssrc;
+            pull::tell(call, session, subscription);
+        }
+    }
+}
+
+/// A random SSRC this session never used; 0 is avoided because some receivers take it for none.
+pub(super) fn fresh_ssrc(call: &Call, work: &mut Work) -> Result<u32, ApiError> {
+    loop {
+        let ssrc = u32::from_ne_bytes(call.node.random()?);
+        if ssrc != 0 && work.ssrcs.insert(ssrc) {
+            return Ok(ssrc);
+        }
+    }
 }
 
 /// Whether the client starts a new transport with this offer: it stopped the section whose

@@ -71,7 +71,7 @@ fn streams(call: &Call, work: &mut Work, found: Vec<Found>) -> Vec<Result<Stream
         .into_iter()
         .map(|found| {
             let publication = found?;
-            let fresh = |work: &mut Work| fresh_ssrc(call, work).map_err(|_| ItemError::Full);
+            let fresh = |work: &mut Work| exchange::fresh_ssrc(call, work).map_err(|_| ItemError::Full);
             let ssrc = fresh(work)?;
             let video = publication.kind == MediaKind::Video;
             let rtx_ssrc = if video { Some(fresh(work)?) } else { None };
@@ -81,16 +81,6 @@ fn streams(call: &Call, work: &mut Work, found: Vec<Found>) -> Vec<Result<Stream
             Ok(Stream { publication, id, ssrc, rtx_ssrc, msid })
         })
         .collect()
-}
-
-/// A random SSRC this session never used; 0 is avoided because some receivers take it for none.
-fn fresh_ssrc(call: &Call, work: &mut Work) -> Result<u32, ApiError> {
-    loop {
-        let ssrc = u32::from_ne_bytes(call.node.random()?);
-        if ssrc != 0 && work.ssrcs.insert(ssrc) {
-            return Ok(ssrc);
-        }
-    }
 }
 
 /// The part of an entry that is echoed whether it worked or not.

@@ -167,6 +167,15 @@ impl Negotiation {
         Ok(mapping)
     }
 
+    /// Sends the subscription in a section under other SSRCs from the next description on: a new
+    /// transport has new streams. `rtx_ssrc` counts only where there is an RTX stream.
+    pub fn renumber(&mut self, mid: &str, ssrc: u32, rtx_ssrc: u32) {
+        if let Some(outbound) = self.state.line_mut(mid).and_then(|line| line.outbound.as_mut()) {
+            outbound.ssrc = ssrc;
+            outbound.rtx_ssrc = outbound.rtx_ssrc.map(|_| rtx_ssrc);
+        }
+    }
+
     /// Ends what a section carries, without a description: later ones show it inactive until it is
     /// named again. False when no live section has that mid.
     pub fn close_mid(&mut self, mid: &str) -> bool {

@@ -59,9 +59,12 @@ pub struct Node {
     push: Mutex<Push>,
     sessions: RwLock<HashMap<(AppIndex, String), Arc<Session>>>,
     peers: Mutex<HashMap<PeerId, Weak<Session>>>,
-    tracks: Mutex<HashMap<TrackId, (Weak<Session>, Arc<Publication>)>>,
+    tracks: Mutex<HashMap<TrackId, Published>>,
     random: SystemRandom,
 }
+
+/// A publication and the session it belongs to.
+type Published = (Weak<Session>, Arc<Publication>);
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -89,8 +89,10 @@ fn subscribe(
     let peer = tables.peers.place(facts.peer)?;
     if let Some(stale) = tables.subscriptions.holder(facts.subscription) {
         let place = tables.subscriptions.place(stale)?;
-        let moved = tables.subscriptions.at(place)?.peer != peer;
-        if stale != facts.subscription || moved {
+        // Another transport or another SSRC is another stream: its numbers start anew.
+        let kept = tables.subscriptions.at(place)?;
+        let same_stream = kept.peer == peer && kept.ssrc == facts.ssrc;
+        if stale != facts.subscription || !same_stream {
             tables.remove_subscription(place);
         }
     }
