@@ -298,6 +298,13 @@ impl Sim {
         self.world.since_start()
     }
 
+    /// Whether the engine reported a peer as connected (which can be later than the peer's own view).
+    pub fn served(&self, client: usize) -> bool {
+        let id = self.clients[client].id;
+        let connected = |e: &Event| matches!(e, Event::Connected { peer, .. } if *peer == id);
+        self.events.iter().any(|(_, event)| connected(event))
+    }
+
     /// Why a peer was closed, if it was.
     pub fn closed(&self, client: usize) -> Option<CloseReason> {
         self.events.iter().find_map(|(_, event)| match event {
