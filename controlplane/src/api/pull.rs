@@ -71,7 +71,8 @@ fn streams(call: &Call, work: &mut Work, found: Vec<Found>) -> Vec<Result<Stream
         .into_iter()
         .map(|found| {
             let publication = found?;
-            let fresh = |work: &mut Work| exchange::fresh_ssrc(call, work).map_err(|_| ItemError::Full);
+            let fresh =
+                |work: &mut Work| exchange::fresh_ssrc(call, work).map_err(|_| ItemError::Full);
             let ssrc = fresh(work)?;
             let video = publication.kind == MediaKind::Video;
             let rtx_ssrc = if video { Some(fresh(work)?) } else { None };
