@@ -60,7 +60,7 @@ impl Negotiation {
             place(&mut state, line)?;
             mids.push(mid);
         }
-        if !state.tag.as_deref().is_some_and(|tag| state.line(tag).is_some()) {
+        if state.tag.as_deref().is_none_or(|tag| state.line(tag).is_none()) {
             state.tag = mids.first().cloned();
         }
         state.bundle = group(&state);
