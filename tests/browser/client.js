@@ -145,8 +145,9 @@ window.fan = (() => {
     .some((codec) => codec.mimeType.toLowerCase() === `${kind}/${name}`.toLowerCase());
 
   // Adds sending sections: options {video: codec or null, audio: codec or null, maxBitrate,
-  // width, height, fps}.
-  async function addSections(session, { video = 'VP8', audio = 'opus', maxBitrate, ...size }) {
+  // rids: simulcast encodings from the largest to the smallest, width, height, fps}.
+  async function addSections(session, options) {
+    const { video = 'VP8', audio = 'opus', maxBitrate, rids, ...size } = options;
     const added = [];
     if (audio) {
       const transceiver = session.pc.addTransceiver(tone(), { direction: 'sendonly' });
@@ -156,7 +157,8 @@ window.fan = (() => {
     if (video) {
       const generated = picture(size);
       session.generated.push(generated);
-      const sendEncodings = [maxBitrate ? { maxBitrate } : {}];
+      const layer = (rid, at) => ({ rid, scaleResolutionDownBy: 2 ** at });
+      const sendEncodings = rids ? rids.map(layer) : [maxBitrate ? { maxBitrate } : {}];
       const transceiver = session.pc.addTransceiver(
         generated.track, { direction: 'sendonly', sendEncodings });
       preferCodec(transceiver, 'video', video);

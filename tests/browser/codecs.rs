@@ -36,6 +36,26 @@ fn pcma() {
     audio("PCMA");
 }
 
+/// Three simulcast encodings arrive; without a preference the viewer gets the first that is alive.
+#[test]
+fn simulcast() {
+    let stage = Stage::start();
+    let options = json!({ "audio": null, "rids": ["f", "h", "q"], "width": 1280, "height": 720 });
+    let (_publisher, published) = stage.publisher(&options);
+    let (page, watching) = stage.viewer(&published);
+    figure("simulcast first picture ms", &watching["pictureMs"]);
+    let widest = until("the largest encoding is shown", Duration::from_secs(40), || {
+        let stats = page.stats(&watching["session"]);
+        let width = stats["in"][0]["width"].as_f64().unwrap_or(0.0);
+        (width >= 1280.0).then_some(width)
+    });
+    figure("simulcast width", widest);
+    let frames = page.received(&watching["session"]).frames;
+    until("pictures go on", Duration::from_secs(15), || {
+        (page.received(&watching["session"]).frames > frames + 60.0).then_some(())
+    });
+}
+
 fn video(name: &str) {
     let stage = Stage::start();
     let Some((page, watching)) = watch(&stage, "video", name) else { return };
