@@ -12,7 +12,7 @@ pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
 pub const CORES_MAX: usize = 64;
 /// Remote addresses one peer may hold at a time (candidate pairs that passed a check).
 pub const PATHS_PER_PEER_MAX: usize = 8;
-/// Authenticated SSRCs one peer may send (SECURITY.md test 31).
+/// Authenticated SSRCs one peer may send.
 pub const SSRCS_PER_PEER_MAX: usize = 256;
 /// Encodings (simulcast layers) of one track.
 pub const ENCODINGS_MAX: usize = 8;
@@ -36,7 +36,7 @@ const _: () = assert!(HISTORY_PACKETS.is_power_of_two());
 pub const CONSENT_MAX: Duration = Duration::from_secs(30);
 /// A handshake that took longer ends its peer.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
-/// A track without packets for this long is reported silent (contract 1.10).
+/// A track without packets for this long is reported silent.
 pub const TRACK_SILENCE: Duration = Duration::from_secs(30);
 /// Largest reassembled DTLS ClientHello in bytes. Browsers send about 1,450 today.
 pub const CLIENT_HELLO_MAX: usize = 8_192;

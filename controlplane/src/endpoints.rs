@@ -1,7 +1,7 @@
 //! Every path and method of the server on one page.
 //!
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
-//! a bare `?` and keys of their own (contract section 0).
+//! a bare `?` and keys of their own.
 
 use crate::api::Action;
 use crate::error::ApiError;
@@ -31,7 +31,7 @@ pub enum Endpoint {
     NewSession,
     /// An endpoint of one session.
     Session(String, Action),
-    /// GET generate-ice-servers; needs no secret (contract 6.2).
+    /// GET generate-ice-servers; needs no secret.
     IceServers,
 }
 

@@ -1,5 +1,5 @@
 //! Every failure of the API: one table from error to HTTP status, `errorCode` and
-//! `errorDescription` (contract 1.9).
+//! `errorDescription`.
 //!
 //! Made by the handlers and the server, turned into a reply by `server.rs`. Descriptions are for
 //! the client's developer; they never hold a secret, an address or another app's data.
@@ -30,7 +30,7 @@ pub enum ApiError {
     /// An SDP that does not fit the session's state (406).
     SdpOrder(String),
     /// The session never existed, expired, or was closed. One answer for all three, and for
-    /// sessions of other apps: it tells nothing about ids (SECURITY.md test 52).
+    /// sessions of other apps: it tells nothing about ids.
     SessionGone,
     /// The transport is not connected after the longest wait.
     NotReady,

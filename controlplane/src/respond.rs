@@ -1,5 +1,5 @@
 //! From a request to its response: route, authorise, read the body, call the handler, add the
-//! headers every reply has (contract section 0).
+//! headers every reply has.
 //!
 //! Called by `server.rs` for each request. Every API reply is a JSON object, errors too; nothing
 //! here redirects, and nothing logs bodies or headers.

@@ -1,4 +1,4 @@
-//! The HTTP server: accept loop, limits, graceful drain (SECURITY.md tests 53 to 57).
+//! The HTTP server: accept loop, limits, graceful drain.
 //!
 //! HTTP/1.1 and HTTP/2 without TLS on one port. Started by `lib.rs` on its own runtime; requests go
 //! through `respond.rs`. A connection that stalls, idles or floods is ended here; the media threads
@@ -25,7 +25,7 @@ use crate::state::lock;
 /// and tick.
 const STREAMS_MAX: u32 = 128;
 /// Largest head of an HTTP/1 request, and list of HTTP/2 headers, in bytes. Chosen: one cookie per
-/// session accumulates in browsers (contract section 0); 64 KiB hold some 200.
+/// session accumulates in browsers; 64 KiB hold some 200.
 const HEAD_BYTES: usize = 64 << 10;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 256;

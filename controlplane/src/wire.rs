@@ -1,4 +1,4 @@
-//! JSON shapes of the public API, field for field (contract 1.1 to 1.6).
+//! JSON shapes of the public API, field for field.
 //!
 //! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
 //! `api/`; holds no behaviour beyond reading and writing JSON.
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ApiError, ItemError};
 
-/// Most tracks one request may add (contract 1.10).
+/// Most tracks one request may add.
 pub const TRACKS_PER_REQUEST: usize = 64;
 /// Longest track name in bytes; chosen: names are UUIDs or `MediaStreamTrack` ids in practice.
 pub const TRACK_NAME_MAX: usize = 512;
@@ -110,7 +110,7 @@ pub struct TrackObject {
     pub simulcast: Option<Simulcast>,
 }
 
-/// Simulcast settings of a subscription (contract 2.1), echoed as given.
+/// Simulcast settings of a subscription, echoed as given.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulcast {
@@ -159,7 +159,7 @@ pub struct TrackReply {
 }
 
 impl TrackReply {
-    /// Marks the entry as failed; a failed entry has no mid (contract 1.2).
+    /// Marks the entry as failed; a failed entry has no mid.
     pub fn failed(mut self, error: &ItemError) -> Self {
         let (code, text) = error.parts();
         self.mid = None;

@@ -3,7 +3,7 @@
 //! happens. Started by `start`; runs until the data plane stops.
 //!
 //! The clock is read once per batch. Nothing here allocates, locks or logs per packet. A panic in
-//! the engine ends the peer that was being served, never the core (SECURITY.md section 4).
+//! the engine ends the peer that was being served, never the core.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
 //! Attackers: nothing unauthenticated makes state or gets an answer; nothing authentic but hostile
-//! costs more than its own processing (SECURITY.md).
+//! costs more than its own processing.
 
 use std::net::SocketAddr;
 

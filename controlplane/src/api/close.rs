@@ -1,4 +1,4 @@
-//! PUT tracks/close, forced and negotiated (contract 1.4).
+//! PUT tracks/close, forced and negotiated.
 
 use std::sync::Arc;
 

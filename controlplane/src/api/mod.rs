@@ -1,4 +1,4 @@
-//! The API's handlers: sessions and their tracks (contract 1.1 to 1.6, 2.6).
+//! The API's handlers: sessions and their tracks.
 //!
 //! `endpoints.rs` finds the handler, `server.rs` has authorised the call and read its body. A
 //! handler reads JSON, changes the state through `state/`, and returns JSON. It never talks to a

@@ -1,4 +1,4 @@
-//! Publishing with the client's offer (contract 1.2 shapes a and c).
+//! Publishing with the client's offer.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub(super) fn publish(
     })
 }
 
-/// Binds each track to a section: by its mid, or in the order of the offer (contract 1.2 rules).
+/// Binds each track to a section: by its mid, or in the order of the offer.
 fn bind(session: &Session, offer: &Description, tracks: Vec<TrackObject>) -> Vec<Entry> {
     let named: Vec<String> = tracks.iter().filter_map(|track| mid_of(track).cloned()).collect();
     let mut unnamed = offer

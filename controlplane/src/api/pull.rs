@@ -1,4 +1,4 @@
-//! Pulling: finding publications, and subscribing by our offer (contract 1.2 shape b) or by the
+//! Pulling: finding publications, and subscribing by our offer or by the
 //! client's (shape d).
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! PUT renegotiate: the answer to our offer, or an offer of the client (contract 1.3).
+//! PUT renegotiate: the answer to our offer, or an offer of the client.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! POST sessions/new and GET session (contract 1.1, 1.6).
+//! POST sessions/new and GET session.
 
 use std::sync::Arc;
 

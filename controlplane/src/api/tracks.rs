@@ -1,4 +1,11 @@
-//! POST tracks/new: which of the request shapes it is, what it must wait for (contract 1.2, 1.10).
+//! POST tracks/new: which of the request shapes it is, what it must wait for.
+//!
+//! | shape | request | who offers |
+//! |---|---|---|
+//! | a | offer and local tracks with their mids | client |
+//! | b | remote tracks, no description | we; the answer comes with renegotiate |
+//! | c | offer and `autoDiscover` | client |
+//! | d | offer with receiving sections and remote tracks | client |
 //!
 //! Shapes a and c (publish) continue in `publish.rs`, b and d (pull) in `pull.rs`.
 

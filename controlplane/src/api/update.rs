@@ -1,4 +1,4 @@
-//! PUT tracks/update: re-pointing a subscription and changing its encoding (contract 1.5). Needs no
+//! PUT tracks/update: re-pointing a subscription and changing its encoding. Needs no
 //! SDP, so an open offer of ours does not matter; never waits.
 
 use std::sync::Arc;

@@ -77,7 +77,7 @@ impl std::fmt::Debug for AppConfig {
     }
 }
 
-/// Deadlines and caps of the HTTP server (SECURITY.md tests 54 to 56).
+/// Deadlines and caps of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
     /// From the first wait for a request to its complete head; also how long a connection may idle.

@@ -36,9 +36,9 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long a pull waits for a publication. Chosen: covers a publisher's handshake; with
 /// [`CONNECT_WAIT`] it stays below [`REQUEST_WAIT_MAX`].
 pub const PUBLICATION_WAIT: Duration = Duration::from_secs(5);
-/// Longest wait of one request in sum: clients give up after 10 s (contract 1.2).
+/// Longest wait of one request in sum: clients give up after 10 s.
 pub const REQUEST_WAIT_MAX: Duration = Duration::from_secs(9);
-/// How long our offer waits for its answer before it is rolled back (contract 2.6).
+/// How long our offer waits for its answer before it is rolled back.
 pub const OFFER_MAX: Duration = Duration::from_secs(30);
 /// Most sessions of a node, connected or not. Chosen: twice the peers, so that sessions waiting
 /// for their first use cannot keep a full node from being used.

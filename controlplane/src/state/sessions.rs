@@ -317,7 +317,7 @@ impl Work {
         dropped
     }
 
-    /// Fails while our offer is open (contract 2.6).
+    /// Fails while our offer is open.
     ///
     /// # Errors
     /// [`ApiError::SdpOrder`].

@@ -1,4 +1,4 @@
-//! Envelope, authorisation, codes (contract sections 0, 1.1, 1.9, 9) and SECURITY.md 52, 53.
+//! Envelope, authorisation, codes.
 
 use serde_json::json;
 

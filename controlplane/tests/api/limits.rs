@@ -1,4 +1,4 @@
-//! What hostile or broken clients meet: slow and large requests, floods (SECURITY.md 54 to 57).
+//! What hostile or broken clients meet: slow and large requests, floods.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

@@ -141,12 +141,12 @@ fn partial_failure_offers_the_rest() {
     assert!(json["tracks"][0].get("mid").is_none());
     assert_eq!(json["tracks"][1]["simulcast"], json!({ "preferredRid": "a" }));
     let mid = json["tracks"][1]["mid"].as_str().unwrap().to_owned();
-    // What needs no SDP goes on while our offer is open (contract 1.5).
+    // What needs no SDP goes on while our offer is open.
     let update = json!({ "tracks": [{ "mid": mid, "sessionId": publisher.session,
         "trackName": "v", "simulcast": { "preferredRid": "" } }] });
     let updated = server.put(&format!("/sessions/{}/tracks/update", watcher.session), update).ok();
     assert!(updated["tracks"][0].get("errorCode").is_none(), "{updated}");
-    // What needs SDP does not (contract 2.6).
+    // What needs SDP does not.
     let renegotiate = format!("/sessions/{}/renegotiate", watcher.session);
     let (sdp, _) = Client::new().offer_video(1);
     let glare = server.put(&renegotiate, json!({ "sessionDescription": offer(&sdp) }));

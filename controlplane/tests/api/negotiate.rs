@@ -1,4 +1,4 @@
-//! Publishing, closing and renegotiating with recorded offers of real clients (contract 1.2 to 1.6).
+//! Publishing, closing and renegotiating with recorded offers of real clients.
 
 use serde_json::{Value, json};
 

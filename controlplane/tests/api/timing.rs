@@ -1,4 +1,4 @@
-//! Who waits how long for what (contract 1.2, 1.10, 2.6).
+//! Who waits how long for what.
 
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,7 @@ use crate::socket::Bound;
 use crate::waker::Waker;
 use crate::{DriverConfig, ReceiveReport};
 
-/// Messages per call. Chosen: beyond 32 a call's own cost no longer shows (FLOOR.md sections 2, 3).
+/// Messages per call. Chosen: beyond 32 a call's own cost no longer shows.
 const BATCH: usize = 64;
 /// Slots per batch: a batch of long runs takes several calls.
 const BATCH_SLOTS: usize = 1_024;

@@ -1,5 +1,5 @@
 //! What an attacker on the path may try: flipped bits, replays, jumps, noise. State moves for
-//! authenticated packets only (SECURITY.md tests 27 to 30, 34).
+//! authenticated packets only.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

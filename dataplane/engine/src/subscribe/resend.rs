@@ -1,5 +1,5 @@
-//! How many resends one subscription may cause. A NACK of a few bytes must not become an amplifier
-//! (SECURITY.md test 41): a bucket that refills with what was sent for the first time.
+//! How many resends one subscription may cause. A NACK of a few bytes must not become an amplifier:
+//! a bucket that refills with what was sent for the first time.
 
 /// Resends that may be saved up. Chosen: half a second of a 2.5 Mbit/s video.
 const SAVED_MAX: u32 = 128;

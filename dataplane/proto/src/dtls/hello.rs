@@ -45,7 +45,7 @@ impl Assembly {
     }
 
     /// Adds one piece; true when nothing is missing any more. A piece of a message with another
-    /// length starts over: it may be the genuine one after a forged one (SECURITY.md test 12).
+    /// length starts over: it may be the genuine one after a forged one.
     fn add(&mut self, fragment: &Fragment<'_>) -> bool {
         if self.body.len() != fragment.total {
             *self = Assembly {

@@ -237,7 +237,7 @@ impl Dtls {
     }
 
     /// Starts the library with a complete ClientHello. One that is refused does not end the peer
-    /// at once: it may be forged, and the genuine one is resent (SECURITY.md test 12).
+    /// at once: it may be forged, and the genuine one is resent.
     fn on_hello(&mut self, message: &[u8], now: Instant) -> Result<(), DtlsError> {
         if let Some(version) = Offer::parse(message).and_then(|offer| offer.choose())
             && let Some(running) = self.start(version, message, now)

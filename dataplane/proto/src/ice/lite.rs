@@ -176,7 +176,7 @@ impl IceLite {
 }
 
 /// Chosen: a client moves at most a few times when its network changes; more is a fight between
-/// two senders (SECURITY.md test 5).
+/// two senders.
 const SWITCHES_MAX: u32 = 10;
 /// The time in which [`SWITCHES_MAX`] are allowed.
 const SWITCH_WINDOW: Duration = Duration::from_secs(1);
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn only_nomination_moves_a_live_selection() {
-        // SECURITY.md test 5: a rebound NAT shows up as a nominated check from a new address.
+        // A rebound NAT shows up as a nominated check from a new address.
         let clock = Clock::new();
         let mut ice = IceLite::new(clock.at(0));
         ice.on_check(address(1), true, clock.at(0));

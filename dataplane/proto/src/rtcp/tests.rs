@@ -129,7 +129,7 @@ fn remb_rates_keep_18_bits() {
         assert!(view.bitrate <= rate && rate - view.bitrate <= rate >> 17, "{rate}");
         assert_eq!((view.sender, view.ssrcs.collect::<Vec<_>>()), (1, vec![5, 6]));
     }
-    // SECURITY.md test 40: the wire goes far beyond 64 bits.
+    // The wire goes far beyond 64 bits.
     let mut bytes = compound(|writer| assert!(writer.remb(1, 1, &[])));
     bytes[17..20].copy_from_slice(&[0xFF, 0xFF, 0xFF]);
     let RtcpPacket::Remb(view) = only(&bytes) else { panic!() };
@@ -181,7 +181,6 @@ fn what_does_not_fit_is_left_out_whole() {
 
 #[test]
 fn malformed_compounds_end_the_walk() {
-    // SECURITY.md test 39.
     assert_eq!(packets(&[]).next(), None);
     assert_eq!(refused(&[0x80, 201, 0]), RtcpError::Truncated);
     assert_eq!(refused(&[0x80, 201, 0, 1, 0, 0, 0]), RtcpError::Truncated);

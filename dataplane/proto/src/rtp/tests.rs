@@ -68,7 +68,6 @@ fn only_version_two() {
 
 #[test]
 fn padding_must_fit_its_payload() {
-    // SECURITY.md test 35.
     let padded = |payload: &[u8]| {
         let mut bytes = vec![0xA0, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         bytes.extend_from_slice(payload);
@@ -87,7 +86,6 @@ fn padding_must_fit_its_payload() {
 
 #[test]
 fn one_byte_elements() {
-    // SECURITY.md test 36 for this and the next two.
     assert_eq!(found(0xBEDE, &[0x10, 7, 0, 0x22, 1, 2, 3, 0]), [(1, vec![7]), (2, vec![1, 2, 3])]);
     // Data to the last byte, and one byte too far.
     assert_eq!(found(0xBEDE, &[0x12, 1, 2, 3]), [(1, vec![1, 2, 3])]);

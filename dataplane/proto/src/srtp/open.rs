@@ -71,7 +71,7 @@ impl Open {
             return Err(OpenError::Replayed);
         }
         // Of a fresh stream the packets before its first wrap may all be lost: where the sequence
-        // allows it, a rollover count of one is tried as well (SECURITY.md test 30).
+        // allows it, a rollover count of one is tried as well.
         let second = (stream.newest().is_none() && sequence < 1 << 15).then_some(index | 1 << 16);
         let (index, len) = match &self.rtp {
             RtpKeys::Gcm(gcm) => open_gcm(gcm, ssrc, (index, second), packet, header_len)?,

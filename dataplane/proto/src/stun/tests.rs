@@ -134,7 +134,7 @@ fn browsers_requests_are_read() {
 
 #[test]
 fn one_flipped_bit_is_never_authentic() {
-    // SECURITY.md test 1: FINGERPRINT is made right again, so that MESSAGE-INTEGRITY decides.
+    // FINGERPRINT is made right again, so that MESSAGE-INTEGRITY decides.
     let mut slot = [0; 200];
     let len = write_binding_request(&mut slot, [3; 12], OURS, false, 1, 2, PASSWORD);
     for bit in 0..(len - 8) * 8 {
@@ -153,7 +153,6 @@ fn one_flipped_bit_is_never_authentic() {
 
 #[test]
 fn what_follows_message_integrity_is_ignored() {
-    // SECURITY.md test 2.
     let use_candidate = bytes("00250000");
     let unknown = bytes("7abc0004 01020304");
     let second_name = bytes("00060003 613a6200");
@@ -170,7 +169,7 @@ fn what_follows_message_integrity_is_ignored() {
 
 #[test]
 fn malformed_messages_are_refused() {
-    // SECURITY.md test 3. Each case is one edit of a good message.
+    // Each case is one edit of a good message.
     let good = sample_request();
     let edit = |at: usize, with: &[u8]| {
         let mut message = good.clone();

@@ -1,4 +1,4 @@
-//! Garbage and forgeries before, during and after a handshake (SECURITY.md tests 11 to 25).
+//! Garbage and forgeries before, during and after a handshake.
 
 use std::time::{Duration, Instant};
 

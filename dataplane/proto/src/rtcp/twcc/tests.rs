@@ -188,7 +188,6 @@ fn body(count: u16, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hostile_messages_are_refused_whole() {
-    // SECURITY.md test 39.
     assert!(TwccView::new(&body(1, &[0x20, 1, 5])).is_some());
     assert!(TwccView::new(&body(1, &[0x20, 1])).is_none(), "delta missing");
     assert!(TwccView::new(&body(1, &[0x40, 1, 5])).is_none(), "half a large delta");
