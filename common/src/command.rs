@@ -137,8 +137,6 @@ pub struct SubscribeFacts {
     pub rtx_ssrc: Option<u32>,
     /// Payload types; packets of other payload types are not forwarded.
     pub payloads: Vec<PayloadMapping>,
-    /// Codec of each of the publisher's payload types (for key-frame detection on this core).
-    pub codecs: Vec<(u8, Codec)>,
     /// The encoding to show, as index into [`PublishFacts::encodings`]. None: the first one that is
     /// alive, in the order of the offer.
     pub encoding: Option<u8>,

@@ -100,6 +100,12 @@ impl Control {
         self.tracks[track].id
     }
 
+    /// The facts of a track, for tests that tell a core others.
+    pub fn track_facts(&self, track: usize) -> PublishFacts {
+        let track = &self.tracks[track];
+        track.facts(self.peers[track.owner].id)
+    }
+
     /// The id of a subscription.
     pub fn subscription_id(&self, subscription: usize) -> SubscriptionId {
         self.subscriptions[subscription].id
@@ -199,9 +205,9 @@ impl TrackState {
 impl SubscriptionState {
     fn facts(&self, peer: PeerId, track: &TrackState, track_core: CoreId) -> SubscribeFacts {
         let is_video = self.spec.kind == MediaKind::Video;
-        let (from, to, codec) = match is_video {
-            true => (PUBLISHER_TYPES.video, SUBSCRIBER_TYPES.video, Codec::Vp8),
-            false => (PUBLISHER_TYPES.audio, SUBSCRIBER_TYPES.audio, Codec::Opus),
+        let (from, to) = match is_video {
+            true => (PUBLISHER_TYPES.video, SUBSCRIBER_TYPES.video),
+            false => (PUBLISHER_TYPES.audio, SUBSCRIBER_TYPES.audio),
         };
         let rtx = self.spec.rtx.map(|_| SUBSCRIBER_TYPES.rtx);
         SubscribeFacts {
@@ -215,7 +221,6 @@ impl SubscriptionState {
             ssrc: self.spec.ssrc,
             rtx_ssrc: self.spec.rtx,
             payloads: vec![PayloadMapping { from, to, rtx }],
-            codecs: vec![(from, codec)],
             encoding: None,
         }
     }

@@ -237,7 +237,6 @@ pub(super) fn tell(call: &Call, session: &Session, subscription: &Subscription) 
         ssrc: section.ssrc,
         rtx_ssrc: section.rtx_ssrc,
         payloads: section.payloads.clone(),
-        codecs: media.codecs(),
         encoding: subscription.publication.encoding(subscription.simulcast.as_ref()),
     };
     call.node.push(|push, out| push.subscribe(facts, out));

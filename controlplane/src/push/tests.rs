@@ -39,7 +39,6 @@ fn subscribed(subscription: SubscriptionId, peer: PeerId, track: TrackId) -> Sub
         ssrc: 1,
         rtx_ssrc: None,
         payloads: Vec::new(),
-        codecs: Vec::new(),
         encoding: None,
     }
 }

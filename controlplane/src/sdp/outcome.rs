@@ -2,7 +2,7 @@
 //! everything the data plane's facts are made of.
 
 use common::command::{Encoding, PayloadMapping, PublishedPayload};
-use common::media::{Codec, MediaKind};
+use common::media::MediaKind;
 
 use super::description::{Direction, Format};
 
@@ -197,11 +197,6 @@ pub struct SectionView {
 }
 
 impl SourceMedia {
-    /// Codec of each payload type, for key-frame detection.
-    pub fn codecs(&self) -> Vec<(u8, Codec)> {
-        self.payloads.iter().map(|p| (p.payload_type, p.format.codec())).collect()
-    }
-
     /// Clock rate in Hz of the first payload type.
     pub fn clock_rate(&self) -> u32 {
         self.payloads.first().map_or(90_000, |payload| payload.format.clock_rate)

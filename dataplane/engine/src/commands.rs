@@ -43,7 +43,12 @@ fn set_peer(
     let place = tables.peers.place(facts.peer)?;
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
-    peer.extensions = facts.extensions;
+    if peer.extensions != facts.extensions {
+        peer.extensions = facts.extensions;
+        for subscription in &peer.subscriptions {
+            tables.subscriptions.at_mut(*subscription).map(Subscription::rename);
+        }
+    }
     tables.drive(place, None, now, host);
     Some(())
 }
@@ -66,7 +71,7 @@ fn publish(
         }
         tables.remove_track(place);
     }
-    let epoch = tables.random.next_u16();
+    let epoch = tables.next_epoch();
     let place = tables.tracks.insert(facts.track, Track::new(facts, peer, epoch, now))?;
     tables.peers.at_mut(peer)?.tracks.push(place);
     let feed = tables.feed(facts.track, facts.kind, tables.core)?;

@@ -10,7 +10,7 @@ use proto::rtcp::{RtcpPacket, packets};
 use crate::host::Host;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
 use crate::route::ClockPair;
-use crate::subscribe::{Numbers, write_header};
+use crate::subscribe::{Numbers, seal_packet, write_header};
 use crate::tables::{Outcome, Tables, send};
 use crate::transport::Binding;
 
@@ -136,7 +136,7 @@ fn subscription(tables: &Tables, place: PeerPlace, ssrc: u32) -> Option<Subscrip
 }
 
 /// Answers one lost number from the history: as RTX (RFC 4588) where negotiated, else by sending
-/// the same packet again under its own index.
+/// the same packet again under its own index, if that gives the same bytes.
 fn resend(
     tables: &mut Tables,
     peer: PeerPlace,
@@ -155,10 +155,14 @@ fn resend(
         return None;
     }
     let mapping = *subscription.mapping(packet.payload_type)?;
+    let as_rtx = mapping.rtx.zip(subscription.rtx_ssrc);
+    if as_rtx.is_none() && index < subscription.same_since {
+        return None;
+    }
     let timestamp = subscription.rewrite.timestamp(packet.timestamp);
     let names = (&peer.extensions, subscription.mid);
     let slot = host.reserve()?;
-    let len = if let (Some(payload_type), Some(ssrc)) = (mapping.rtx, subscription.rtx_ssrc) {
+    let len = if let Some((payload_type, ssrc)) = as_rtx {
         let index = subscription.rtx_index;
         subscription.rtx_index += 1;
         let numbers = Numbers { ssrc, payload_type, index, timestamp };
@@ -171,8 +175,7 @@ fn resend(
     } else {
         let payload_type = mapping.to;
         let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
-        let start = write_header(slot, numbers, (packet, plain), names, false);
-        seal.rtp(index, slot, start, packet.payload(plain))?
+        seal_packet(seal, slot, numbers, (packet, plain), names)?
     };
     send(&mut tables.counters, host, to, len);
     tables.counters.resent += 1;

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use common::counters::Drop;
-use common::id::CoreId;
 use proto::classify::{Class, classify};
 
 use crate::demux::Flow;
-use crate::host::{FrameHeader, Host};
+use crate::host::Host;
 use crate::tables::{Outcome, Tables};
 use crate::{feedback, media, setup};
 
@@ -50,7 +49,7 @@ fn walk(
     }
     let peer = match tables.flows.find(from, now) {
         None => return Outcome::Dropped(Drop::UnknownAddress),
-        Some(Flow::Core(core)) => return hand_over(core, from, bytes, host),
+        Some(Flow::Core(core)) => return Outcome::of_hand_over(core, from, bytes, host),
         Some(Flow::Peer(place)) => place,
     };
     tables.serving = tables.peers.at(peer).map(|peer| peer.id);
@@ -59,13 +58,5 @@ fn walk(
         Class::Dtls => setup::on_dtls(tables, peer, from, bytes, now, host),
         Class::Rtp => media::on_rtp(tables, peer, bytes, now, host),
         Class::Rtcp => feedback::on_rtcp(tables, peer, bytes, now, host),
-    }
-}
-
-fn hand_over(core: CoreId, from: SocketAddr, bytes: &[u8], host: &mut impl Host) -> Outcome {
-    if host.hand(core, FrameHeader::Datagram { from }, bytes) {
-        Outcome::HandedOver
-    } else {
-        Outcome::Dropped(Drop::HandOverFull)
     }
 }

@@ -16,7 +16,8 @@ use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::packet::{Element, Packet};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
-use crate::subscribe::{Numbers, Pick, Subscription, write_header};
+use crate::publish::Arrival;
+use crate::subscribe::{Numbers, Pick, Subscription, seal_packet};
 use crate::tables::{Outcome, Tables, send};
 use crate::transport::{Binding, Peer};
 
@@ -62,8 +63,8 @@ pub(crate) fn on_frame(
     }
 }
 
-/// Authenticates and decrypts; finds the track. None: authentic, but nothing to forward (a
-/// repair of what is not missing). The length is that of the plaintext packet.
+/// Authenticates and decrypts; finds the track. None: authentic, but nothing to forward
+/// (padding of a probe). The length is that of the plaintext packet.
 fn accept(
     tables: &mut Tables,
     place: PeerPlace,
@@ -183,7 +184,8 @@ fn binding(
     });
     let found = found.or_else(|| by_payload_type(tables, place, header.payload_type))?;
     if let Binding::Media(track, encoding) = found {
-        tables.tracks.at_mut(track)?.bind(encoding, header.ssrc);
+        let epoch = tables.next_epoch();
+        tables.tracks.at_mut(track)?.bind(encoding, header.ssrc, epoch);
     }
     tables.peers.at_mut(place)?.streams.at(stream)?.binding = found;
     Some(found)
@@ -202,8 +204,8 @@ fn by_payload_type(tables: &Tables, place: PeerPlace, payload_type: u8) -> Optio
     bare.then_some(Binding::Media(*only, 0))
 }
 
-/// Turns a retransmission (RFC 4588 section 4) into the packet it repeats; None when that is not
-/// missing, or for the padding that probes send on this SSRC.
+/// Turns a retransmission (RFC 4588 section 4) into the packet it repeats; None for the padding that
+/// probes send on this SSRC.
 fn repaired(
     tables: &Tables,
     track: TrackPlace,
@@ -218,10 +220,7 @@ fn repaired(
     packet.sequence = extend(state.reception.newest()?, original);
     packet.payload_offset += 2;
     packet.payload_len -= 2;
-    let feed = tables.feeds.at(tables.feeds.place(FeedName(track.id))?)?;
-    let kept = feed.encodings.get(usize::from(packet.encoding))?;
-    let known = kept.epoch == state.epoch && tables.history.contains(&kept.index, packet.sequence);
-    (!known).then_some(packet)
+    Some(packet)
 }
 
 /// A packet of a known track: statistics, gaps, key frames; then to everyone.
@@ -237,11 +236,12 @@ fn arrive(
     let Some(payload) = track.payload(packet.payload_type).copied() else {
         return;
     };
-    track.newest_at = now;
-    track.silent = false;
-    let first = !std::mem::replace(&mut track.active, true);
-    let id = track.id;
     let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
+    let repairable = match state.admit(packet.sequence, now) {
+        Arrival::Known => return,
+        Arrival::Newer { repairable } => repairable,
+        Arrival::Missing => true,
+    };
     packet.epoch = state.epoch;
     packet.codec = payload.codec;
     packet.key_frame =
@@ -249,19 +249,11 @@ fn arrive(
     if packet.key_frame {
         state.key_frames.arrived();
     }
-    let repairable = match state.reception.newest() {
-        Some(newest) if packet.sequence > newest => {
-            state.gaps.on_jump(newest, packet.sequence, now)
-        }
-        Some(_) => {
-            state.gaps.on_late(packet.sequence);
-            true
-        }
-        None => true,
-    };
-    state.newest_at = now;
     state.reception.on_packet(packet.sequence, packet.timestamp, payload.clock_rate, now);
-    if first {
+    track.newest_at = now;
+    track.silent = false;
+    let id = track.id;
+    if !std::mem::replace(&mut track.active, true) {
         host.event(Event::TrackStarted { track: id });
     }
     let Some(feed) = tables.feeds.place(FeedName(id)) else { return };
@@ -329,23 +321,8 @@ fn forward(
     };
     let Some(slot) = host.reserve() else { return counters.drop(Drop::NoSendSlot) };
     let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
-    let padding_only = packet.payload_len == 0 && packet.padding_len > 0;
     let names = (&peer.extensions, subscription.mid);
-    let header_len = write_header(slot, numbers, (packet, plain), names, padding_only);
-    let sealed = if padding_only {
-        // RFC 3550 section 5.1: the last byte counts the padding, itself included.
-        let end = header_len + usize::from(packet.padding_len);
-        let fits = slot.get_mut(header_len..end).is_some_and(|padding| {
-            padding.fill(0);
-            padding.last_mut().is_some_and(|last| {
-                *last = packet.padding_len;
-                true
-            })
-        });
-        if fits { seal.rtp_in_place(index, slot, header_len, end) } else { None }
-    } else {
-        seal.rtp(index, slot, header_len, packet.payload(plain))
-    };
+    let sealed = seal_packet(seal, slot, numbers, (packet, plain), names);
     let Some(len) = sealed else { return counters.drop(Drop::TooLong) };
     send(counters, host, to, len);
     counters.media_out += 1;

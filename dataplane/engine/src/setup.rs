@@ -10,16 +10,13 @@ use common::event::{CloseReason, Event};
 use common::id::PeerId;
 use common::limits::PEERS_MAX;
 use proto::ice::{open_ufrag, password};
-use proto::stun::{BindingRequest, write_binding_error, write_binding_success};
+use proto::stun::{BindingRequest, ROLE_CONFLICT, write_binding_error, write_binding_success};
 
 use crate::demux::Flow;
-use crate::host::{Claim, FrameHeader, Host};
+use crate::host::{Claim, Host};
 use crate::kit::table::PeerPlace;
 use crate::tables::{Outcome, Tables, send};
 use crate::transport::{Peer, PeerConfig};
-
-/// RFC 8445 section 7.3.1.1.
-const ROLE_CONFLICT: u16 = 487;
 
 /// A STUN message. The user name tells the peer without a table (its MAC is ours), the integrity
 /// key is derived from it: both checks cost no memory.
@@ -46,10 +43,7 @@ pub(crate) fn on_stun(
             Claim::Dead => return Outcome::Dropped(Drop::StunUnknownUser),
             Claim::Other(core) => {
                 tables.flows.bind(from, Flow::Core(core), now);
-                if host.hand(core, FrameHeader::Datagram { from }, bytes) {
-                    return Outcome::HandedOver;
-                }
-                return Outcome::Dropped(Drop::HandOverFull);
+                return Outcome::of_hand_over(core, from, bytes, host);
             }
             Claim::Mine => match welcome(tables, peer, now, host) {
                 Some(place) => place,
@@ -119,9 +113,13 @@ fn answer(
         return Outcome::Dropped(Drop::StunUnknownUser);
     };
     if !request.controlling() {
-        let Some(slot) = host.reserve() else { return Outcome::Dropped(Drop::StunMalformed) };
-        let len = write_binding_error(slot, request.transaction(), ROLE_CONFLICT, password);
-        send(&mut tables.counters, host, from, len);
+        match host.reserve() {
+            Some(slot) => {
+                let len = write_binding_error(slot, request.transaction(), ROLE_CONFLICT, password);
+                send(&mut tables.counters, host, from, len);
+            }
+            None => tables.counters.drop(Drop::NoSendSlot),
+        }
         return Outcome::Control;
     }
     let check = peer.ice.on_check(from, request.use_candidate(), now);
@@ -134,9 +132,12 @@ fn answer(
     if !tables.flows.bind(from, Flow::Peer(place), now) {
         return Outcome::Dropped(Drop::PathLimit);
     }
-    if let Some(slot) = host.reserve() {
-        let len = write_binding_success(slot, request.transaction(), from, password);
-        send(&mut tables.counters, host, from, len);
+    match host.reserve() {
+        Some(slot) => {
+            let len = write_binding_success(slot, request.transaction(), from, password);
+            send(&mut tables.counters, host, from, len);
+        }
+        None => tables.counters.drop(Drop::NoSendSlot),
     }
     Outcome::Control
 }

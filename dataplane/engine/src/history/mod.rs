@@ -100,11 +100,6 @@ impl History {
         let start = (entry.position % self.bytes.len() as u64) as usize;
         Some((&entry.packet, &self.bytes[start..start + usize::from(entry.len)]))
     }
-
-    /// Whether that packet was kept (and is still described).
-    pub(crate) fn contains(&self, index: &Index, sequence: u64) -> bool {
-        self.find(index, sequence).is_some()
-    }
 }
 
 #[cfg(test)]

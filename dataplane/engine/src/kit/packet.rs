@@ -23,7 +23,7 @@ pub struct Packet {
     /// Index of the encoding within its track.
     pub encoding: u8,
     /// Changes whenever the encoding's sequence numbers start anew (new SSRC, moved publisher).
-    pub epoch: u16,
+    pub epoch: u32,
     /// Payload type on the publisher's transport.
     pub payload_type: u8,
     /// Its codec.

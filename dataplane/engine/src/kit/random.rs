@@ -23,11 +23,6 @@ impl Random {
     pub fn next_u32(&mut self) -> u32 {
         (self.next_u64() >> 32) as u32
     }
-
-    /// The next 16 bits.
-    pub fn next_u16(&mut self) -> u16 {
-        (self.next_u64() >> 48) as u16
-    }
 }
 
 #[cfg(test)]

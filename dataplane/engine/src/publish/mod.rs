@@ -6,4 +6,4 @@ mod loss;
 mod reception;
 mod track;
 
-pub(crate) use track::Track;
+pub(crate) use track::{Arrival, Track};

@@ -18,15 +18,43 @@ pub(crate) struct EncodingState {
     /// SSRC it arrives with, once a packet came.
     pub ssrc: Option<u32>,
     /// Changes whenever its sequence numbers start anew.
-    pub epoch: u16,
-    /// Arrival of its newest packet.
-    pub newest_at: Instant,
+    pub epoch: u32,
     /// Statistics.
     pub reception: Reception,
     /// Missing packets.
     pub gaps: Gaps,
     /// Key frames asked for.
     pub key_frames: KeyFrames,
+}
+
+/// What the number of a packet says of it. A number is taken once per epoch, as [`Arrival::Newer`]
+/// or as [`Arrival::Missing`]: so no number is ever forwarded with two different contents, whatever
+/// the publisher repeats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Arrival {
+    /// Higher than all before it.
+    Newer {
+        /// Whether what it shows as lost can be asked for again.
+        repairable: bool,
+    },
+    /// One that was missing.
+    Missing,
+    /// Known already, or given up.
+    Known,
+}
+
+impl EncodingState {
+    /// Judges the number of a packet that arrived, and notes it as arrived.
+    pub(crate) fn admit(&mut self, sequence: u64, now: Instant) -> Arrival {
+        match self.reception.newest() {
+            Some(newest) if sequence > newest => {
+                Arrival::Newer { repairable: self.gaps.on_jump(newest, sequence, now) }
+            }
+            Some(_) if self.gaps.on_late(sequence) => Arrival::Missing,
+            Some(_) => Arrival::Known,
+            None => Arrival::Newer { repairable: true },
+        }
+    }
 }
 
 /// One published track.
@@ -51,13 +79,12 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    /// A track without packets. `epoch` is a random start for the epochs of its encodings.
-    pub(crate) fn new(facts: &PublishFacts, peer: PeerPlace, epoch: u16, now: Instant) -> Self {
+    /// A track without packets. `epoch` is a number that no track of this node had before.
+    pub(crate) fn new(facts: &PublishFacts, peer: PeerPlace, epoch: u32, now: Instant) -> Self {
         let encodings = facts.encodings.iter().map(|encoding| EncodingState {
             facts: *encoding,
             ssrc: None,
             epoch,
-            newest_at: now,
             reception: Reception::default(),
             gaps: Gaps::new(),
             key_frames: KeyFrames::default(),
@@ -128,14 +155,75 @@ impl Track {
     }
 
     /// Binds an encoding to the SSRC it arrives with. When it had another one before, its sequence
-    /// numbers start anew: the epoch moves and statistics begin again.
-    pub(crate) fn bind(&mut self, encoding: u8, ssrc: u32) {
+    /// numbers start anew: it gets `epoch`, a number that no track of this node had before, and
+    /// statistics begin again.
+    pub(crate) fn bind(&mut self, encoding: u8, ssrc: u32, epoch: u32) {
         let Some(state) = self.encodings.get_mut(usize::from(encoding)) else { return };
         if state.ssrc.is_some_and(|bound| bound != ssrc) {
-            state.epoch = state.epoch.wrapping_add(1);
+            state.epoch = epoch;
             state.reception = Reception::default();
             state.gaps.clear();
         }
         state.ssrc = Some(ssrc);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::command::Encoding;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    fn encoding() -> EncodingState {
+        EncodingState {
+            facts: Encoding { rid: None, ssrc: None, rtx_ssrc: None },
+            ssrc: None,
+            epoch: 0,
+            reception: Reception::default(),
+            gaps: Gaps::new(),
+            key_frames: KeyFrames::default(),
+        }
+    }
+
+    #[test]
+    fn a_missing_number_is_taken_once_and_a_known_one_never() {
+        let now = Instant::now();
+        let mut state = encoding();
+        let mut arrive = |sequence| {
+            let arrival = state.admit(sequence, now);
+            state.reception.on_packet(sequence, 0, 90_000, now);
+            arrival
+        };
+        assert_eq!(arrive(10), Arrival::Newer { repairable: true });
+        assert_eq!(arrive(12), Arrival::Newer { repairable: true });
+        assert_eq!(arrive(11), Arrival::Missing);
+        for known in [11, 10, 12, 9, 0] {
+            assert_eq!(arrive(known), Arrival::Known, "{known}");
+        }
+        assert_eq!(arrive(1_000), Arrival::Newer { repairable: false });
+        assert_eq!(arrive(500), Arrival::Known, "given up");
+    }
+
+    proptest! {
+        /// In whatever order and however often numbers arrive, and whenever gaps are asked for.
+        #[test]
+        fn no_number_is_taken_twice(
+            steps in prop::collection::vec((0u64..400, 0u64..60), 1..600),
+        ) {
+            let mut now = Instant::now();
+            let (mut state, mut taken, mut numbers) = (encoding(), HashSet::new(), [0; 8]);
+            for (sequence, wait) in steps {
+                now += Duration::from_millis(wait);
+                if wait % 3 == 0 {
+                    state.gaps.due(now, &mut numbers);
+                }
+                if state.admit(sequence, now) != Arrival::Known {
+                    prop_assert!(taken.insert(sequence), "{} twice", sequence);
+                    state.reception.on_packet(sequence, 0, 90_000, now);
+                }
+            }
+        }
     }
 }

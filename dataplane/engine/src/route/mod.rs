@@ -10,7 +10,7 @@ use common::media::MediaKind;
 use crate::kit::packet::Packet;
 use crate::kit::table::SubscriptionPlace;
 
-/// The latest sender report of an encoding (RFC 3550 section 6.4.1).
+/// What a sender report says of an encoding's clock (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ClockPair {
     /// NTP timestamp, 32.32 fixed point, of the publisher's clock.
@@ -24,9 +24,7 @@ pub(crate) struct FeedEncoding<I> {
     /// Its packets in the history.
     pub index: I,
     /// Epoch of those packets.
-    pub epoch: u16,
-    /// Latest sender report.
-    pub clock: Option<ClockPair>,
+    pub epoch: u32,
     /// Arrival of its newest packet.
     pub newest_at: Option<Instant>,
 }
@@ -108,18 +106,12 @@ impl<I> Feed<I> {
         }
         while self.encodings.len() <= number {
             let epoch = packet.epoch;
-            self.encodings.push(FeedEncoding {
-                index: new_index(),
-                epoch,
-                clock: None,
-                newest_at: None,
-            });
+            self.encodings.push(FeedEncoding { index: new_index(), epoch, newest_at: None });
         }
         let encoding = self.encodings.get_mut(number)?;
         let fresh = encoding.epoch != packet.epoch;
         if fresh {
             encoding.epoch = packet.epoch;
-            encoding.clock = None;
         }
         Some((encoding, fresh))
     }

@@ -1,9 +1,10 @@
-//! The RTP header a subscriber sees: our SSRC and numbers, the publisher's header extensions under
-//! the ids of this transport. What belongs to one hop is left out: MID, RIDs, transport-wide
+//! The packet a subscriber sees: our SSRC and numbers, the publisher's header extensions under the
+//! ids of this transport, the payload sealed from the shared plaintext. What belongs to one hop is left out: MID, RIDs, transport-wide
 //! sequence numbers, send times.
 
 use common::media::{Extension, ExtensionMap, Label};
 use proto::rtp::{ElementForm, FixedHeader, HeaderWriter};
+use proto::srtp::Seal;
 
 use crate::kit::packet::Packet;
 
@@ -18,6 +19,29 @@ pub(crate) struct Numbers {
     pub index: u64,
     /// RTP timestamp.
     pub timestamp: u32,
+}
+
+/// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
+/// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
+/// its own index by calling this again, and in no other way (RFC 3711 section 9.1).
+pub(crate) fn seal_packet(
+    seal: &Seal,
+    slot: &mut [u8],
+    numbers: Numbers,
+    (packet, plain): (&Packet, &[u8]),
+    names: (&ExtensionMap, Label),
+) -> Option<usize> {
+    let padding_only = packet.payload_len == 0 && packet.padding_len > 0;
+    let start = write(slot, numbers, (packet, plain), names, padding_only);
+    if !padding_only {
+        return seal.rtp(numbers.index, slot, start, packet.payload(plain));
+    }
+    // RFC 3550 section 5.1: the last byte counts the padding, itself included.
+    let end = start + usize::from(packet.padding_len);
+    let padding = slot.get_mut(start..end)?;
+    padding.fill(0);
+    *padding.last_mut()? = packet.padding_len;
+    seal.rtp_in_place(numbers.index, slot, start, end)
 }
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.

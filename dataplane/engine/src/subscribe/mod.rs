@@ -5,5 +5,5 @@ mod resend;
 mod rewrite;
 mod subscription;
 
-pub(crate) use header::{Numbers, write as write_header};
+pub(crate) use header::{Numbers, seal_packet, write as write_header};
 pub(crate) use subscription::{Pick, Subscription};

@@ -10,7 +10,7 @@ use crate::kit::packet::Packet;
 /// The numbers of one outbound stream.
 pub(crate) struct Rewrite {
     /// Encoding and epoch that are shown; None before the first packet.
-    source: Option<(u8, u16)>,
+    source: Option<(u8, u32)>,
     /// First source number of the segment.
     first: u64,
     /// Outbound minus source number, wrapping.
@@ -50,6 +50,11 @@ impl Rewrite {
     /// The encoding that is shown.
     pub(crate) fn encoding(&self) -> Option<u8> {
         self.source.map(|(encoding, _)| encoding)
+    }
+
+    /// The index of the next packet.
+    pub(crate) fn next(&self) -> u64 {
+        self.newest + 1
     }
 
     /// The track changed: whatever comes next is another source.

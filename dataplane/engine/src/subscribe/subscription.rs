@@ -48,6 +48,9 @@ pub(crate) struct Subscription {
     pub rtx_index: u64,
     /// Bound of resends.
     pub budget: Budget,
+    /// Packets from this index on were sent with the names in use now: sealed again they give the
+    /// same bytes.
+    pub same_since: u64,
     /// Packets sent, for sender reports.
     pub packets: u32,
     /// Payload bytes sent, for sender reports.
@@ -83,6 +86,7 @@ impl Subscription {
             rewrite: Rewrite::new(random as u16, (random >> 32) as u32),
             rtx_index: (random >> 16) & 0x7fff,
             budget: Budget::new(),
+            same_since: 0,
             packets: 0,
             octets: 0,
             kind: facts.kind,
@@ -98,6 +102,9 @@ impl Subscription {
     /// Takes new facts over. Returns whether a key frame is needed now.
     pub(crate) fn update(&mut self, facts: &SubscribeFacts, feed: FeedPlace, now: Instant) -> bool {
         let moved = self.feed != feed;
+        if self.mid != facts.mid || self.payloads != facts.payloads {
+            self.rename();
+        }
         self.feed = feed;
         self.mid = facts.mid;
         self.clock_rate = facts.clock_rate;
@@ -110,6 +117,12 @@ impl Subscription {
             return true;
         }
         facts.encoding.is_some_and(|encoding| self.want(encoding, now))
+    }
+
+    /// The names that packets carry (payload types, MID, ids of header extensions) are others from
+    /// now on.
+    pub(crate) fn rename(&mut self) {
+        self.same_since = self.rewrite.next();
     }
 
     /// The encoding that the control plane pinned.
@@ -220,7 +233,6 @@ mod tests {
             ssrc: 1,
             rtx_ssrc: None,
             payloads: vec![PayloadMapping { from: 96, to: 100, rtx: None }],
-            codecs: Vec::new(),
             encoding,
         }
     }
@@ -265,6 +277,20 @@ mod tests {
         assert_eq!(index(sub.pick(&packet(0, 12, true), now)), Some(3));
         assert_eq!(sub.pick(&packet(1, 502, false), now), Pick::Skip, "the old one ended");
         assert_eq!(sub.waits_for(), None);
+    }
+
+    #[test]
+    fn what_was_sent_under_other_names_is_not_the_same_any_more() {
+        let now = Instant::now();
+        let mut sub = subscription(MediaKind::Audio, None, now);
+        assert_eq!(index(sub.pick(&packet(0, 10, false), now)), Some(1));
+        let (feed, same) = (sub.feed, facts(MediaKind::Audio, None));
+        sub.update(&same, feed, now);
+        assert!(sub.same_since <= 1, "nothing changed");
+        let payloads = vec![PayloadMapping { from: 96, to: 101, rtx: None }];
+        sub.update(&SubscribeFacts { payloads, ..same }, feed, now);
+        assert_eq!(sub.same_since, 2);
+        assert_eq!(index(sub.pick(&packet(0, 11, false), now)), Some(2));
     }
 
     #[test]

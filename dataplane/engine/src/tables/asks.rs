@@ -77,7 +77,9 @@ impl Tables {
             let nack = track.answers_nack();
             let Some(state) = track.encodings.get_mut(usize::from(number)) else { return };
             let mut missing = [0; NACK_MAX];
-            let count = if nack { state.gaps.due(now, &mut missing) } else { 0 };
+            // Gaps grow old also where nobody can be asked.
+            let due = state.gaps.due(now, &mut missing);
+            let count = if nack { due } else { 0 };
             let key_frame = state.key_frames.due(now);
             let (peer, ssrc) = (track.peer, state.ssrc);
             if let Some(ssrc) = ssrc.filter(|_| count > 0) {

@@ -16,7 +16,7 @@ use proto::ice::NodeSecret;
 
 use crate::demux::Flows;
 use crate::history::{History, Index};
-use crate::host::Host;
+use crate::host::{FrameHeader, Host};
 use crate::kit::random::Random;
 use crate::kit::table::{FeedName, FeedPlace, Table};
 use crate::publish::Track;
@@ -37,6 +37,22 @@ pub(crate) enum Outcome {
     Dropped(Drop),
 }
 
+impl Outcome {
+    /// Gives a datagram to the home core of its peer.
+    pub(crate) fn of_hand_over(
+        core: CoreId,
+        from: SocketAddr,
+        bytes: &[u8],
+        host: &mut impl Host,
+    ) -> Self {
+        if host.hand(core, FrameHeader::Datagram { from }, bytes) {
+            Outcome::HandedOver
+        } else {
+            Outcome::Dropped(Drop::HandOverFull)
+        }
+    }
+}
+
 /// The tables of one core.
 pub(crate) struct Tables {
     /// Number of this core.
@@ -47,6 +63,8 @@ pub(crate) struct Tables {
     pub certificate: Arc<Certificate>,
     /// Source of numbers that need not be secret.
     pub random: Random,
+    /// Epochs given out by this core.
+    pub epochs: u32,
     /// Counters.
     pub counters: Counters,
     /// Stage 1.
@@ -84,6 +102,13 @@ impl Tables {
             }
             None => self.feeds.insert(name, Feed::new(track, kind, home)),
         }
+    }
+
+    /// An epoch that no track of this node had before, on whichever core: the core's number above
+    /// a count. (The count wraps after 2^24 tracks, long after the packets of the first are gone.)
+    pub(crate) fn next_epoch(&mut self) -> u32 {
+        self.epochs = self.epochs.wrapping_add(1) & 0x00ff_ffff;
+        u32::from(self.core.0) << 24 | self.epochs
     }
 
     /// Removes the feed at `place` when nobody needs it any more.

@@ -17,8 +17,8 @@ const BLOCKS_MAX: usize = 31;
 pub(super) const CNAME: &[u8] = b"fanfall";
 
 impl Tables {
-    /// A sender report of `encoding` arrived: keeps it and passes it on, in each subscriber's
-    /// clock, to whoever shows that encoding.
+    /// A sender report of `encoding` arrived: passes it on, in each subscriber's clock,
+    /// to whoever shows that encoding.
     pub(crate) fn relay_sender_report(
         &mut self,
         place: FeedPlace,
@@ -26,10 +26,7 @@ impl Tables {
         clock: ClockPair,
         host: &mut impl Host,
     ) {
-        let Some(feed) = self.feeds.at_mut(place) else { return };
-        if let Some(state) = feed.encodings.get_mut(usize::from(encoding)) {
-            state.clock = Some(clock);
-        }
+        let Some(feed) = self.feeds.at(place) else { return };
         let header = FrameHeader::SenderReport {
             track: feed.track,
             encoding,
