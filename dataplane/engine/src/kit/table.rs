@@ -140,10 +140,24 @@ impl<N: Name, T> Table<N, T> {
         self.objects.get_mut(place.0 as usize)?.as_mut().map(|(_, object)| object)
     }
 
+    /// Takes its name from the object at `place`: a newer one may have the index. It stays at its
+    /// place until it is removed.
+    pub fn retire(&mut self, place: Place<N>) {
+        if let Some(Some((name, _))) = self.objects.get(place.0 as usize) {
+            self.unname(*name, place);
+        }
+    }
+
+    fn unname(&mut self, name: N, place: Place<N>) {
+        if let Some(named) = self.by_index.get_mut(name.index()).filter(|p| **p == place.0 + 1) {
+            *named = 0;
+        }
+    }
+
     /// Takes the object at `place` out.
     pub fn remove(&mut self, place: Place<N>) -> Option<T> {
         let (name, object) = self.objects.get_mut(place.0 as usize)?.take()?;
-        self.by_index[name.index()] = 0;
+        self.unname(name, place);
         self.free.push(place.0);
         Some(object)
     }
@@ -170,6 +184,21 @@ mod tests {
         let place = table.insert(TrackId::new(7, 1), "newer").expect("free again");
         assert_eq!(table.place(old), None);
         assert_eq!(table.at(place), Some(&"newer"));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_retired_object_stays_at_its_place_beside_its_successor() {
+        let mut table = Table::new();
+        let (old, new) = (TrackId::new(3, 0), TrackId::new(3, 1));
+        let before = table.insert(old, "old").expect("free");
+        table.retire(before);
+        assert_eq!(table.place(old), None);
+        let after = table.insert(new, "new").expect("the index is free");
+        assert_eq!((table.at(before), table.at(after)), (Some(&"old"), Some(&"new")));
+        table.retire(before);
+        assert_eq!(table.remove(before), Some("old"));
+        assert_eq!(table.place(new), Some(after), "its successor keeps the name");
         assert_eq!(table.len(), 1);
     }
 

@@ -88,6 +88,12 @@ impl<I> Feed<I> {
         }
     }
 
+    /// The track is gone for good: only subscriptions keep the feed.
+    pub(crate) fn end(&mut self) {
+        self.published = false;
+        self.cores = 0;
+    }
+
     /// Removes a subscription.
     pub(crate) fn leave(&mut self, subscription: SubscriptionPlace) {
         self.subscriptions.retain(|kept| *kept != subscription);

@@ -93,7 +93,14 @@ impl Tables {
     ) -> Option<FeedPlace> {
         let name = FeedName(track);
         if let Some(stale) = self.feeds.holder(name).filter(|holder| *holder != name) {
-            self.forget_feed(stale);
+            // Subscriptions of the ended track stay with it: they may be re-pointed, and their
+            // numbers must go on then.
+            let place = self.feeds.place(stale)?;
+            self.feeds.retire(place);
+            if let Some(ended) = self.feeds.at_mut(place) {
+                ended.end();
+            }
+            self.drop_idle_feed(place);
         }
         match self.feeds.place(name) {
             Some(place) => {
@@ -116,16 +123,6 @@ impl Tables {
         if self.feeds.at(place).is_some_and(Feed::is_idle) {
             self.feeds.remove(place);
         }
-    }
-
-    /// Removes a feed whose track ended long ago together with the subscriptions left on it.
-    fn forget_feed(&mut self, name: FeedName) {
-        let Some(place) = self.feeds.place(name) else { return };
-        let left = self.feeds.at(place).map(|feed| feed.subscriptions.clone()).unwrap_or_default();
-        for subscription in left {
-            self.remove_subscription(subscription);
-        }
-        self.feeds.remove(place);
     }
 
     /// Brings the gauges up to date.
