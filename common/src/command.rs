@@ -53,6 +53,9 @@ pub struct PeerFacts {
     pub fingerprint: [u8; 32],
     /// Ids of header extensions on this transport, both directions.
     pub extensions: ExtensionMap,
+    /// Whether the peer answers transport-wide sequence numbers of ours with feedback (it
+    /// negotiated `transport-cc` where it receives).
+    pub transport_feedback: bool,
 }
 
 /// Most payload types one media section carries through negotiation.
@@ -73,6 +76,8 @@ pub struct PublishedPayload {
     pub nack: bool,
     /// Whether the publisher answers PLI for it.
     pub pli: bool,
+    /// Whether the publisher adapts to REMB and not to transport-wide feedback.
+    pub remb: bool,
 }
 
 /// One encoding (simulcast layer) of a published track. Without simulcast there is one, no RID.
@@ -114,6 +119,22 @@ pub struct PayloadMapping {
     pub rtx: Option<u8>,
 }
 
+/// Which encoding of its track a subscription shows. The default: whichever the estimate of the
+/// subscriber's bandwidth affords, of those that are alive.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LayerChoice {
+    /// The encoding to show, as index into [`PublishFacts::encodings`]. None: automatic.
+    pub preferred: Option<u8>,
+    /// All encodings, the best first: the order of the two wishes below. Empty when automatic.
+    pub order: Vec<u8>,
+    /// When the bandwidth does not carry the preferred encoding: show the next one in `order` that
+    /// it carries, instead of keeping it whatever happens.
+    pub step_down: bool,
+    /// While the preferred encoding sends nothing: show the next one in `order` that is alive,
+    /// instead of nothing.
+    pub step_aside: bool,
+}
+
 /// Facts of a subscription.
 #[derive(Clone, Debug)]
 pub struct SubscribeFacts {
@@ -137,7 +158,6 @@ pub struct SubscribeFacts {
     pub rtx_ssrc: Option<u32>,
     /// Payload types; packets of other payload types are not forwarded.
     pub payloads: Vec<PayloadMapping>,
-    /// The encoding to show, as index into [`PublishFacts::encodings`]. None: the first one that is
-    /// alive, in the order of the offer.
-    pub encoding: Option<u8>,
+    /// Which encoding to show.
+    pub layers: LayerChoice,
 }

@@ -36,6 +36,16 @@ pub enum Event {
         /// The track.
         track: TrackId,
     },
+    /// Somebody began or stopped speaking on an audio track, or speaks at another level (RFC 6464;
+    /// at most a few times a second).
+    AudioLevel {
+        /// The track.
+        track: TrackId,
+        /// Smoothed level in -dBov: 0 is the loudest, 127 silence.
+        level: u8,
+        /// Whether that is speech rather than background.
+        speaking: bool,
+    },
     /// No packet of `track` arrived for [`crate::limits::TRACK_SILENCE`].
     TrackSilent {
         /// The track.

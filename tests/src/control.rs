@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use common::command::{
-    Command, Encoding, PayloadMapping, PeerFacts, PublishFacts, PublishedPayload, SubscribeFacts,
+    Command, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts, PublishedPayload,
+    SubscribeFacts,
 };
 use common::event::Event;
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -170,7 +171,12 @@ impl PeerState {
         if self.transport_cc {
             extensions.bind(TRANSPORT_CC_ID, Extension::TransportCc);
         }
-        PeerFacts { peer: self.id, fingerprint: self.fingerprint, extensions }
+        PeerFacts {
+            peer: self.id,
+            fingerprint: self.fingerprint,
+            extensions,
+            transport_feedback: false,
+        }
     }
 }
 
@@ -185,6 +191,7 @@ impl TrackState {
             rtx: self.spec.rtx.map(|_| rtx),
             nack: self.spec.rtx.is_some(),
             pli: is_video,
+            remb: false,
         };
         let encoding = Encoding {
             rid: None,
@@ -221,7 +228,7 @@ impl SubscriptionState {
             ssrc: self.spec.ssrc,
             rtx_ssrc: self.spec.rtx,
             payloads: vec![PayloadMapping { from, to, rtx }],
-            encoding: None,
+            layers: LayerChoice::default(),
         }
     }
 }

@@ -139,7 +139,8 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
     session.exchanged(Instant::now());
     let (Some(negotiation), Some(peer)) = (&work.negotiation, session.peer()) else { return };
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
-    let facts = PeerFacts { peer, fingerprint, extensions: negotiation.extensions() };
+    let extensions = negotiation.extensions();
+    let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback: false };
     call.node.push(|push, out| push.set_peer(facts, out));
 }
 

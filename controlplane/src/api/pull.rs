@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::command::SubscribeFacts;
+use common::command::{LayerChoice, SubscribeFacts};
 use common::id::CoreId;
 use common::media::{Label, MediaKind};
 
@@ -237,7 +237,10 @@ pub(super) fn tell(call: &Call, session: &Session, subscription: &Subscription) 
         ssrc: section.ssrc,
         rtx_ssrc: section.rtx_ssrc,
         payloads: section.payloads.clone(),
-        encoding: subscription.publication.encoding(subscription.simulcast.as_ref()),
+        layers: LayerChoice {
+            preferred: subscription.publication.encoding(subscription.simulcast.as_ref()),
+            ..LayerChoice::default()
+        },
     };
     call.node.push(|push, out| push.subscribe(facts, out));
 }

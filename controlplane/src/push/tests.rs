@@ -1,6 +1,7 @@
 //! The door's promises: nothing before the claim, everything once, deltas afterwards, reach counted
 //! per core.
 
+use common::command::LayerChoice;
 use common::media::{ExtensionMap, Label, MediaKind};
 
 use super::*;
@@ -13,7 +14,12 @@ fn peer(index: u32) -> PeerId {
 }
 
 fn facts(peer: PeerId) -> PeerFacts {
-    PeerFacts { peer, fingerprint: [7; 32], extensions: ExtensionMap::default() }
+    PeerFacts {
+        peer,
+        fingerprint: [7; 32],
+        extensions: ExtensionMap::default(),
+        transport_feedback: false,
+    }
 }
 
 fn published(track: TrackId, peer: PeerId) -> PublishFacts {
@@ -39,7 +45,7 @@ fn subscribed(subscription: SubscriptionId, peer: PeerId, track: TrackId) -> Sub
         ssrc: 1,
         rtx_ssrc: None,
         payloads: Vec::new(),
-        encoding: None,
+        layers: LayerChoice::default(),
     }
 }
 

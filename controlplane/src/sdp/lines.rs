@@ -132,6 +132,7 @@ impl Line {
                     rtx: codecs::rtx_of(&self.payloads, payload.payload_type),
                     nack: has(payload, "nack"),
                     pli: has(payload, "nack pli"),
+                    remb: false,
                 })
                 .collect(),
             encodings: self.encodings.clone(),

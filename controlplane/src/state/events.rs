@@ -97,6 +97,7 @@ fn apply(node: &Node, event: Event) {
                 }
             }
         }
+        Event::AudioLevel { .. } => {}
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry

@@ -54,7 +54,8 @@ fn chromium_publishes_with_all_its_codecs() {
             clock_rate: 90_000,
             rtx: Some(97),
             nack: true,
-            pli: true
+            pli: true,
+            remb: false
         }
     );
     assert!(video.payloads.iter().all(|p| p.rtx.is_some()));

@@ -244,9 +244,9 @@ fn arrive(
     };
     packet.epoch = state.epoch;
     packet.codec = payload.codec;
-    packet.key_frame =
+    packet.frame.key =
         packet.payload_len > 0 && is_key_frame_start(payload.codec, packet.payload(plain));
-    if packet.key_frame {
+    if packet.frame.key {
         state.key_frames.arrived();
     }
     state.reception.on_packet(packet.sequence, packet.timestamp, payload.clock_rate, now);

@@ -2,6 +2,7 @@
 //! The bytes stay where they are; this is a copyable description of them.
 
 use common::media::{Codec, Extension};
+use proto::payload::facts::FrameFacts;
 
 /// Most header extension elements remembered of one packet; further ones are not forwarded.
 pub const ELEMENTS_MAX: usize = 10;
@@ -30,8 +31,8 @@ pub struct Packet {
     pub codec: Codec,
     /// RTP marker bit.
     pub marker: bool,
-    /// Whether a decoder can start with this packet's frame.
-    pub key_frame: bool,
+    /// What it says of its frame and layer.
+    pub frame: FrameFacts,
     /// Extended sequence number: roll-over counter and sequence number (RFC 3711 section 3.3.1).
     pub sequence: u64,
     /// RTP timestamp in the publisher's clock.
@@ -57,7 +58,7 @@ impl Packet {
             payload_type: 0,
             codec: Codec::Other,
             marker: false,
-            key_frame: false,
+            frame: FrameFacts::UNKNOWN,
             sequence: 0,
             timestamp: 0,
             payload_offset: 0,

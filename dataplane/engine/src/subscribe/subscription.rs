@@ -92,8 +92,8 @@ impl Subscription {
             kind: facts.kind,
             clock_rate: facts.clock_rate,
             payloads: facts.payloads.clone(),
-            pinned: facts.encoding,
-            wanted: facts.encoding,
+            pinned: facts.layers.preferred,
+            wanted: facts.layers.preferred,
             waiting: Some(now),
             seen: None,
         }
@@ -109,14 +109,14 @@ impl Subscription {
         self.mid = facts.mid;
         self.clock_rate = facts.clock_rate;
         self.payloads.clone_from(&facts.payloads);
-        self.pinned = facts.encoding;
+        self.pinned = facts.layers.preferred;
         if moved {
-            self.wanted = facts.encoding;
+            self.wanted = facts.layers.preferred;
             self.wait(now);
             self.rewrite.forget_source();
             return true;
         }
-        facts.encoding.is_some_and(|encoding| self.want(encoding, now))
+        facts.layers.preferred.is_some_and(|encoding| self.want(encoding, now))
     }
 
     /// The names that packets carry (payload types, MID, ids of header extensions) are others from
@@ -192,7 +192,7 @@ impl Subscription {
         let waiting = *self.waiting.get_or_insert(now);
         let begins = self.seen.replace(packet.timestamp) != Some(packet.timestamp);
         let impatient = begins && now.saturating_duration_since(waiting) >= PATIENCE;
-        if self.kind == MediaKind::Video && !packet.key_frame && !impatient {
+        if self.kind == MediaKind::Video && !packet.frame.key && !impatient {
             return false;
         }
         self.rewrite.begin(packet, self.clock_rate, now);
@@ -212,7 +212,9 @@ impl Subscription {
 mod tests {
     use super::*;
     use crate::kit::table::{FeedName, Table};
+    use common::command::LayerChoice;
     use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+    use proto::payload::facts::FrameFacts;
 
     fn subscription(kind: MediaKind, encoding: Option<u8>, now: Instant) -> Subscription {
         let (mut peers, mut feeds) = (Table::new(), Table::new());
@@ -233,13 +235,14 @@ mod tests {
             ssrc: 1,
             rtx_ssrc: None,
             payloads: vec![PayloadMapping { from: 96, to: 100, rtx: None }],
-            encoding,
+            layers: LayerChoice { preferred: encoding, ..LayerChoice::default() },
         }
     }
 
     fn packet(encoding: u8, sequence: u64, key_frame: bool) -> Packet {
         let timestamp = sequence as u32 * 3_000;
-        Packet { encoding, sequence, key_frame, timestamp, payload_type: 96, ..Packet::blank() }
+        let frame = FrameFacts { key: key_frame, ..FrameFacts::UNKNOWN };
+        Packet { encoding, sequence, frame, timestamp, payload_type: 96, ..Packet::blank() }
     }
 
     fn index(pick: Pick) -> Option<u64> {

@@ -4,6 +4,7 @@
 //! a packet: a payload that cannot be read is no key frame, and is forwarded.
 
 mod av1;
+pub mod facts;
 mod h264;
 mod h265;
 pub mod vp8;
