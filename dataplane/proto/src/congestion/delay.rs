@@ -1,0 +1,76 @@
+//! The delay-based estimate: packet groups, their trend, and the rate that follows it.
+//!
+//! After libwebrtc's `delay_based_bwe.cc`. Called by the controller per feedback message. Must
+//! never take the queue of a probe's own burst for congestion: packets of clusters are left out.
+
+use super::aimd::Aimd;
+use super::feedback::Arrival;
+use super::groups::Groups;
+use super::trendline::{Trendline, Usage};
+
+/// After so much silence the detector starts again (`delay_based_bwe.cc`).
+const SILENCE_US: i64 = 2_000_000;
+
+/// Delay-based estimate of one path.
+#[derive(Clone, Debug)]
+pub(super) struct DelayBased {
+    groups: Groups,
+    trendline: Trendline,
+    pub(super) rate: Aimd,
+    last_us: Option<i64>,
+    recovered: bool,
+}
+
+impl DelayBased {
+    pub(super) fn new(rate_bps: f64) -> Self {
+        Self {
+            groups: Groups::default(),
+            trendline: Trendline::new(),
+            rate: Aimd::new(rate_bps),
+            last_us: None,
+            recovered: false,
+        }
+    }
+
+    pub(super) fn is_overused(&self) -> bool {
+        self.trendline.usage() == Usage::Over
+    }
+
+    /// Whether a draining queue became empty since the last call.
+    pub(super) fn take_recovered(&mut self) -> bool {
+        std::mem::take(&mut self.recovered)
+    }
+
+    /// Adds arrivals reported at `now_us`, in the order of arrival.
+    pub(super) fn add(&mut self, arrivals: &[Arrival], now_us: i64) {
+        if self.last_us.is_none_or(|last_us| now_us - last_us > SILENCE_US) {
+            self.groups = Groups::default();
+            self.trendline = Trendline::new();
+        }
+        self.last_us = Some(now_us);
+        for packet in arrivals.iter().filter(|packet| packet.cluster == 0) {
+            let before = self.trendline.usage();
+            if let Some(distance) = self.groups.add(packet.sent_us, packet.arrival_us, now_us) {
+                self.trendline.add(distance, packet.arrival_us);
+            }
+            let after = self.trendline.usage();
+            self.recovered |= before == Usage::Under && after == Usage::Normal;
+        }
+    }
+
+    /// Moves the rate after a message, whose probe measured `probe_bps`.
+    pub(super) fn update(&mut self, acked_bps: Option<f64>, probe_bps: Option<f64>, now_us: i64) {
+        let usage = self.trendline.usage();
+        if usage != Usage::Over {
+            match probe_bps {
+                Some(probe_bps) => self.rate.set(probe_bps, now_us),
+                None => self.rate.update(usage, acked_bps, now_us),
+            }
+        } else if self.rate.may_decrease(acked_bps, now_us) {
+            match acked_bps {
+                Some(_) => self.rate.update(usage, acked_bps, now_us),
+                None => self.rate.set(self.rate.bps() / 2.0, now_us),
+            }
+        }
+    }
+}
