@@ -8,7 +8,7 @@ use super::trendline::Usage;
 use super::{FLOOR_BPS, MAX_BPS};
 
 /// Share of the acknowledged rate kept when the queue grows.
-const BETA: f64 = 0.85;
+pub(super) const BETA: f64 = 0.85;
 /// Growth per second far from the link's capacity.
 const GROWTH: f64 = 1.08;
 const GROWTH_MIN_BPS: f64 = 1_000.0;

@@ -3,13 +3,22 @@
 //! After libwebrtc's `delay_based_bwe.cc`. Called by the controller per feedback message. Must
 //! never take the queue of a probe's own burst for congestion: packets of clusters are left out.
 
-use super::aimd::Aimd;
+use super::aimd::{Aimd, BETA};
 use super::feedback::Arrival;
 use super::groups::Groups;
+use super::throughput::Throughput;
 use super::trendline::{Trendline, Usage};
 
 /// After so much silence the detector starts again (`delay_based_bwe.cc`).
 const SILENCE_US: i64 = 2_000_000;
+
+/// A queue longer than this is congestion whatever made it. Chosen: three times what a key frame
+/// paced at one and a half times the link's rate leaves in the queue, above jitter of Wi-Fi.
+const QUEUE_DEEP_US: i64 = 100_000;
+/// With a shorter queue the rate is reduced at most by this, so often: a burst or jitter looks the
+/// same, and what arrives is then what was sent, not what the link carries.
+const EASE_SHARE: f64 = 0.85;
+const EASE_US: i64 = 300_000;
 
 /// Delay-based estimate of one path.
 #[derive(Clone, Debug)]
@@ -19,6 +28,8 @@ pub(super) struct DelayBased {
     pub(super) rate: Aimd,
     last_us: Option<i64>,
     recovered: bool,
+    /// When an overuse with a short queue last reduced the rate.
+    eased_us: Option<i64>,
 }
 
 impl DelayBased {
@@ -29,6 +40,7 @@ impl DelayBased {
             rate: Aimd::new(rate_bps),
             last_us: None,
             recovered: false,
+            eased_us: None,
         }
     }
 
@@ -58,17 +70,32 @@ impl DelayBased {
         }
     }
 
-    /// Moves the rate after a message, whose probe measured `probe_bps`.
-    pub(super) fn update(&mut self, acked_bps: Option<f64>, probe_bps: Option<f64>, now_us: i64) {
+    /// Moves the rate after a message, whose probe measured `probe_bps`, while the queue holds
+    /// `queue_us`.
+    pub(super) fn update(
+        &mut self,
+        throughput: &Throughput,
+        probe_bps: Option<f64>,
+        queue_us: i64,
+        now_us: i64,
+    ) {
+        let acked_bps = throughput.bps();
         let usage = self.trendline.usage();
         if usage != Usage::Over {
             match probe_bps {
                 Some(probe_bps) => self.rate.set(probe_bps, now_us),
                 None => self.rate.update(usage, acked_bps, now_us),
             }
+        } else if queue_us < QUEUE_DEEP_US {
+            if self.eased_us.is_none_or(|eased_us| now_us - eased_us >= EASE_US) {
+                self.eased_us = Some(now_us);
+                let least_bps = self.rate.bps() * EASE_SHARE;
+                let acked_bps = acked_bps.unwrap_or(0.0).max(least_bps / BETA);
+                self.rate.update(usage, Some(acked_bps), now_us);
+            }
         } else if self.rate.may_decrease(acked_bps, now_us) {
-            match acked_bps {
-                Some(_) => self.rate.update(usage, acked_bps, now_us),
+            match throughput.busy_bps() {
+                Some(busy_bps) => self.rate.update(usage, Some(busy_bps), now_us),
                 None => self.rate.set(self.rate.bps() / 2.0, now_us),
             }
         }

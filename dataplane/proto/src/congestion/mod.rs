@@ -166,12 +166,10 @@ impl Congestion {
         if let Some(rtt) = self.path.rtt() {
             self.delay.rate.set_rtt(rtt.as_micros() as i64);
         }
-        // A probe that measures less than what arrives anyway measured its own burst.
-        let probe_bps = measured_bps.map(|measured_bps| {
-            let proven_bps = acked_bps.map_or(0.0, |acked_bps| acked_bps * PROVEN_SHARE);
-            measured_bps.max(proven_bps.min(self.delay.rate.bps()))
-        });
-        self.delay.update(acked_bps, probe_bps, now_us);
+        // A short burst that arrived slowly is weak evidence against the rate.
+        let least_bps = self.delay.rate.bps() * PROVEN_SHARE;
+        let probe_bps = measured_bps.map(|measured_bps| measured_bps.max(least_bps));
+        self.delay.update(&self.throughput, probe_bps, self.path.queue_us(), now_us);
         let delay_bps = self.delay.rate.bps();
         if let Some(probe_bps) = probe_bps
             && !self.delay.is_overused()
@@ -282,7 +280,7 @@ impl Congestion {
 
     /// How much longer packets take than the fastest of the last 10 to 20 s.
     pub fn queue_delay(&self) -> Duration {
-        self.path.queue_delay()
+        Duration::from_micros(u64::try_from(self.path.queue_us()).unwrap_or(0))
     }
 
     /// Microseconds since this value was made.
@@ -292,8 +290,7 @@ impl Congestion {
     }
 }
 
-/// Share of the acknowledged rate a probe result is not believed below
-/// (`kProbeDropThroughputFraction`).
+/// Least share of the rate a probe leaves (`kProbeDropThroughputFraction`, there of what arrives).
 const PROVEN_SHARE: f64 = 0.85;
 /// Pacing relative to the estimate. Chosen: libwebrtc's 2.5 is for an encoder's key frames; an SFU's
 /// input was paced by its publisher, and bursts of half again the link's rate do not queue long.

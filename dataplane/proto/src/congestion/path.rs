@@ -32,8 +32,8 @@ impl Path {
     }
 
     /// How much longer packets take than the fastest one lately.
-    pub(super) fn queue_delay(&self) -> Duration {
-        Duration::from_micros(self.queue_us as u64)
+    pub(super) fn queue_us(&self) -> i64 {
+        self.queue_us as i64
     }
 
     pub(super) fn on_reported_rtt(&mut self, rtt: Duration) {
@@ -79,7 +79,7 @@ mod tests {
             let arrival = Arrival { sent_us, arrival_us, size: 1, cluster: 0 };
             path.on_arrivals(&[arrival], sent_us + 60_000);
         }
-        assert_eq!(path.queue_delay().as_millis(), 80);
+        assert_eq!(path.queue_us() / 1_000, 80);
         assert_eq!(path.rtt(), Some(Duration::from_millis(60)));
         path.on_reported_rtt(Duration::from_millis(40));
         assert_eq!(path.rtt(), Some(Duration::from_millis(40)));

@@ -23,6 +23,7 @@ pub(super) struct Throughput {
     last_us: Option<i64>,
     estimate_kbps: Option<f64>,
     variance: f64,
+    latest_kbps: f64,
 }
 
 impl Throughput {
@@ -33,12 +34,19 @@ impl Throughput {
             last_us: None,
             estimate_kbps: None,
             variance: FIRST_VARIANCE,
+            latest_kbps: 0.0,
         }
     }
 
     /// Bit/s; None until the first window is full.
     pub(super) fn bps(&self) -> Option<f64> {
         self.estimate_kbps.map(|kbps| kbps * 1_000.0)
+    }
+
+    /// Bit/s where a queue keeps the link busy: then the latest window is the link's rate, not what
+    /// happened to be sent. At least half of [`Throughput::bps`], for the network may have paused.
+    pub(super) fn busy_bps(&self) -> Option<f64> {
+        self.estimate_kbps.map(|kbps| self.latest_kbps.clamp(kbps / 2.0, kbps) * 1_000.0)
     }
 
     /// Believes the next samples more, because what is sent changed.
@@ -49,6 +57,7 @@ impl Throughput {
     /// Adds `bytes` that arrived at `arrival_us`.
     pub(super) fn add(&mut self, bytes: u64, arrival_us: i64) {
         let Some(sample_kbps) = self.sample(bytes, arrival_us) else { return };
+        self.latest_kbps = sample_kbps;
         let Some(estimate) = self.estimate_kbps else {
             self.estimate_kbps = Some(sample_kbps);
             return;
