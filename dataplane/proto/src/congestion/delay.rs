@@ -6,6 +6,7 @@
 use super::aimd::{Aimd, BETA};
 use super::feedback::Arrival;
 use super::groups::Groups;
+use super::path::Path;
 use super::throughput::Throughput;
 use super::trendline::{Trendline, Usage};
 
@@ -15,6 +16,9 @@ const SILENCE_US: i64 = 2_000_000;
 /// A queue longer than this is congestion whatever made it. Chosen: three times what a key frame
 /// paced at one and a half times the link's rate leaves in the queue, above jitter of Wi-Fi.
 const QUEUE_DEEP_US: i64 = 100_000;
+/// Share of bytes lost that makes a deep queue a full one. Chosen: above the random loss that is to
+/// be carried, below what a rate a fifth too high loses.
+const FULL_LOSS: f64 = 0.15;
 /// With a shorter queue the rate is reduced at most by this, so often: a burst or jitter looks the
 /// same, and what arrives is then what was sent, not what the link carries.
 const EASE_SHARE: f64 = 0.85;
@@ -28,6 +32,7 @@ pub(super) struct DelayBased {
     pub(super) rate: Aimd,
     last_us: Option<i64>,
     recovered: bool,
+    full: bool,
     /// When an overuse with a short queue last reduced the rate.
     eased_us: Option<i64>,
 }
@@ -40,12 +45,13 @@ impl DelayBased {
             rate: Aimd::new(rate_bps),
             last_us: None,
             recovered: false,
+            full: false,
             eased_us: None,
         }
     }
 
     pub(super) fn is_overused(&self) -> bool {
-        self.trendline.usage() == Usage::Over
+        self.full || self.trendline.usage() == Usage::Over
     }
 
     /// Whether a draining queue became empty since the last call.
@@ -70,23 +76,25 @@ impl DelayBased {
         }
     }
 
-    /// Moves the rate after a message, whose probe measured `probe_bps`, while the queue holds
-    /// `queue_us`.
+    /// Moves the rate after a message, whose probe measured `probe_bps`.
     pub(super) fn update(
         &mut self,
         throughput: &Throughput,
         probe_bps: Option<f64>,
-        queue_us: i64,
+        path: &Path,
         now_us: i64,
     ) {
         let acked_bps = throughput.bps();
-        let usage = self.trendline.usage();
+        let deep = path.queue_us() >= QUEUE_DEEP_US;
+        // A full queue cannot grow: its delay is level, and what does not fit is lost.
+        self.full = deep && path.loss() > FULL_LOSS;
+        let usage = if self.full { Usage::Over } else { self.trendline.usage() };
         if usage != Usage::Over {
             match probe_bps {
                 Some(probe_bps) => self.rate.set(probe_bps, now_us),
                 None => self.rate.update(usage, acked_bps, now_us),
             }
-        } else if queue_us < QUEUE_DEEP_US {
+        } else if !deep {
             if self.eased_us.is_none_or(|eased_us| now_us - eased_us >= EASE_US) {
                 self.eased_us = Some(now_us);
                 let least_bps = self.rate.bps() * EASE_SHARE;

@@ -21,13 +21,13 @@ const INHERENT_LOSS_MIN: f64 = 1e-3;
 const INHERENT_LOSS_START: f64 = 0.01;
 /// Inherent loss is at most this plus a share that shrinks with the bandwidth; likewise the
 /// bandwidth under a given average loss.
-const LOSS_OFFSET: f64 = 0.05;
+const LOSS_OFFSET: f64 = 0.10;
 const LOSS_BALANCE_BPS: f64 = 100_000.0;
 const NEWTON_STEP: f64 = 0.75;
 /// Preference of high bandwidth, which ends at 20 % loss.
 const BIAS_PER_KBPS: f64 = 0.000_2;
 const BIAS_PER_LOG_KBPS: f64 = 0.02;
-const BIAS_LOSS: f64 = 0.2;
+const BIAS_LOSS: f64 = 0.35;
 const BIAS_SMOOTHING: f64 = 0.002;
 /// Growth while loss limits: of what arrives, and per window.
 const RAMP_FACTOR: f64 = 1.5;

@@ -156,6 +156,7 @@ impl Congestion {
             }
         }
         self.path.on_arrivals(arrivals, now_us);
+        self.path.on_loss(batch.bytes, batch.lost_bytes);
         self.delay.add(arrivals, now_us);
         self.loss.add(batch);
     }
@@ -169,7 +170,7 @@ impl Congestion {
         // A short burst that arrived slowly is weak evidence against the rate.
         let least_bps = self.delay.rate.bps() * PROVEN_SHARE;
         let probe_bps = measured_bps.map(|measured_bps| measured_bps.max(least_bps));
-        self.delay.update(&self.throughput, probe_bps, self.path.queue_us(), now_us);
+        self.delay.update(&self.throughput, probe_bps, &self.path, now_us);
         let delay_bps = self.delay.rate.bps();
         if let Some(probe_bps) = probe_bps
             && !self.delay.is_overused()
@@ -217,6 +218,7 @@ impl Congestion {
             self.throughput.expect_change();
         }
         self.back_off(now_us);
+        self.prober.set_jitter(self.path.jitter_us());
         self.prober.on_tick(!self.sent.is_empty(), self.gate(), now_us);
     }
 

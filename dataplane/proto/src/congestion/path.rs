@@ -9,6 +9,9 @@ use super::feedback::Arrival;
 /// Share of a new sample in the smoothed round trip (RFC 6298 section 2) and queueing delay.
 const RTT_SHARE: f64 = 0.125;
 const QUEUE_SHARE: f64 = 0.25;
+const JITTER_SHARE: f64 = 1.0 / 16.0;
+/// Share of a message in the recent loss. Chosen: three messages make two thirds of it.
+const LOSS_SHARE: f64 = 0.3;
 /// The least one-way delay is remembered for one to two of these. Chosen: long enough to see the
 /// queue empty, short enough that two clocks drifting by 50 ppm add half a millisecond.
 const BASE_WINDOW_US: i64 = 10_000_000;
@@ -22,6 +25,9 @@ pub(super) struct Path {
     base_us: Option<(i64, i64)>,
     window_start_us: i64,
     queue_us: f64,
+    last_delay_us: Option<i64>,
+    jitter_us: f64,
+    loss: f64,
 }
 
 impl Path {
@@ -34,6 +40,22 @@ impl Path {
     /// How much longer packets take than the fastest one lately.
     pub(super) fn queue_us(&self) -> i64 {
         self.queue_us as i64
+    }
+
+    /// Smoothed difference of the delays of successive packets (RFC 3550 section 6.4.1).
+    pub(super) fn jitter_us(&self) -> f64 {
+        self.jitter_us
+    }
+
+    /// Share of the bytes lost in the last messages.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    pub(super) fn on_loss(&mut self, bytes: u64, lost_bytes: u64) {
+        if bytes != 0 {
+            self.loss += LOSS_SHARE * (lost_bytes as f64 / bytes as f64 - self.loss);
+        }
     }
 
     pub(super) fn on_reported_rtt(&mut self, rtt: Duration) {
@@ -55,6 +77,9 @@ impl Path {
             self.base_us = Some((least, before));
             // A minute of delay is a clock that was set, not a queue.
             let queue_us = (delay_us - least.min(before)).min(60_000_000) as f64;
+            let last_us = self.last_delay_us.replace(delay_us).unwrap_or(delay_us);
+            let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
+            self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
             self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
         }
     }
@@ -79,7 +104,7 @@ mod tests {
             let arrival = Arrival { sent_us, arrival_us, size: 1, cluster: 0 };
             path.on_arrivals(&[arrival], sent_us + 60_000);
         }
-        assert_eq!(path.queue_us() / 1_000, 80);
+        assert!((79_900..=80_000).contains(&path.queue_us()), "{}", path.queue_us());
         assert_eq!(path.rtt(), Some(Duration::from_millis(60)));
         path.on_reported_rtt(Duration::from_millis(40));
         assert_eq!(path.rtt(), Some(Duration::from_millis(40)));

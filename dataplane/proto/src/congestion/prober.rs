@@ -38,7 +38,11 @@ const HEADROOM_US: i64 = 5_000_000;
 const ROSE_US: i64 = 200_000;
 /// Length of a cluster: `min_probe_duration` upstream is 15 ms, with an exact pacer. Chosen: 25 ms,
 /// so that a caller who comes every 5 ms sends five bursts.
+/// With jitter it is longer, up to a bound: the error of what is measured shrinks with both length
+/// and number of packets.
 const CLUSTER_US: u64 = 25_000;
+const CLUSTER_US_MAX: u64 = 100_000;
+const CLUSTER_JITTERS: f64 = 4.0;
 const CLUSTER_US_MIN: i64 = 15_000;
 /// What is sent ahead, and the least that is worth a packet.
 const LEAD_US: u64 = 5_000;
@@ -93,6 +97,7 @@ pub(super) struct Prober {
     demand: Option<Demand>,
     rose: bool,
     estimate_bps: f64,
+    cluster_us: u64,
     /// What the estimate was before it dropped, and when it did.
     drop: Option<(f64, i64)>,
 }
@@ -112,6 +117,7 @@ impl Prober {
             demand: None,
             rose: false,
             estimate_bps: start_bps,
+            cluster_us: CLUSTER_US,
             drop: None,
         }
     }
@@ -120,6 +126,11 @@ impl Prober {
         let demand = Demand { sent, wanted };
         self.rose |= demand.useful() > self.demand.map_or(0, Demand::useful);
         self.demand = Some(demand);
+    }
+
+    /// Makes clusters long enough for a path with this jitter.
+    pub(super) fn set_jitter(&mut self, jitter_us: f64) {
+        self.cluster_us = ((CLUSTER_JITTERS * jitter_us) as u64).clamp(CLUSTER_US, CLUSTER_US_MAX);
     }
 
     /// Notes a packet sent and returns its cluster, 0 for none.
@@ -174,8 +185,8 @@ impl Prober {
         self.pending.swap(0, 1);
         self.last_id = self.last_id % CLUSTERS + 1;
         let bps = rate_bps as u64;
-        let bytes_min = bps * CLUSTER_US / 8_000_000;
-        self.clusters.begin(self.last_id, bytes_min);
+        let bytes_min = bps * self.cluster_us / 8_000_000;
+        self.clusters.begin(self.last_id, bytes_min, self.cluster_us > CLUSTER_US);
         self.active = Some(Active {
             id: self.last_id,
             bps,

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(trendline.usage(), Usage::Normal);
         let at = feed(&mut trendline, at, 15, 3_000);
         assert_eq!(trendline.usage(), Usage::Over);
-        let at = feed(&mut trendline, at, 15, -3_000);
+        let at = feed(&mut trendline, at, 25, -3_000);
         assert_eq!(trendline.usage(), Usage::Under);
         feed(&mut trendline, at, 60, 0);
         assert_eq!(trendline.usage(), Usage::Normal);

@@ -17,7 +17,7 @@ fn steady(capacity_bps: u64, loss: f64) -> Link {
 
 fn trace(name: &str, record: &Record) {
     if std::env::var_os("TRACE").is_some() {
-        for sample in record.samples.iter().step_by(10) {
+        for sample in record.samples.iter().step_by(5) {
             println!("{name} {:6} {:8} {:8} {}", sample.at_ms, sample.estimate, sample.capacity, sample.rung);
         }
     }
