@@ -129,10 +129,24 @@ impl LossBased {
         (self.state != LossState::Unlimited).then_some(self.result_bps)
     }
 
-    /// Takes over a rate a probe got through with, once the loss is not getting worse.
-    pub(super) fn on_probe(&mut self, rate_bps: f64) {
+    /// Whether a decrease still holds.
+    pub(super) fn is_held(&self, now_us: i64) -> bool {
+        self.hold.until_us.is_some_and(|until_us| until_us > now_us)
+    }
+
+    /// Takes over a rate a probe got through with. When the loss is `over`, what was lost before it
+    /// is forgotten: it would limit for as long as it is in the window, almost four seconds.
+    pub(super) fn on_probe(&mut self, rate_bps: f64, over: bool) {
         let Some(best) = &mut self.best else { return };
-        if self.state != LossState::Decreasing && rate_bps > best.limit_bps {
+        if self.state == LossState::Unlimited || rate_bps <= best.limit_bps {
+            return;
+        }
+        if over {
+            // A hold stays: loss that comes back with the rate is waited for longer each time.
+            let kept = (self.acked_bps, self.hold, self.observed_us);
+            *self = Self::new();
+            (self.acked_bps, self.hold, self.observed_us) = kept;
+        } else if self.state == LossState::Increasing {
             best.limit_bps = rate_bps;
             self.result_bps = self.result_bps.max(rate_bps);
             self.increase = None;
@@ -199,7 +213,7 @@ impl LossBased {
             return;
         }
         let limited = bounded_bps < delay_bps && bounded_bps < MAX_BPS as f64;
-        let held = self.hold.until_us.is_some_and(|until_us| until_us > now_us);
+        let held = self.is_held(now_us);
         if self.state == LossState::Decreasing && held && limited {
             self.hold.rate_bps = self.hold.rate_bps.max(self.lower_bound_bps());
             self.result_bps = self.hold.rate_bps.min(bounded_bps);

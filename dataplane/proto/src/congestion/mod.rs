@@ -78,6 +78,7 @@ pub struct Congestion {
     path: Path,
     alr: Alr,
     prober: Prober,
+    gate: Gate,
     estimate_bps: u64,
     answered: bool,
     backed_off_us: i64,
@@ -98,6 +99,7 @@ impl Congestion {
             path: Path::default(),
             alr: Alr::default(),
             prober: Prober::new(START_BPS as f64),
+            gate: Gate::Open,
             estimate_bps: START_BPS,
             answered: false,
             backed_off_us: 0,
@@ -175,15 +177,17 @@ impl Congestion {
         if let Some(probe_bps) = probe_bps
             && !self.delay.is_overused()
         {
-            self.loss.on_probe(probe_bps);
+            self.loss.on_probe(probe_bps, self.path.loss() < LOSS_OVER);
         }
         self.loss.update(last_sent_us, delay_bps, acked_bps, self.alr.is_limited());
         self.conclude();
-        let gate = self.gate();
+        let gate = self.gate(now_us);
         self.prober.on_estimate(self.estimate_bps as f64, measured_bps, gate, now_us);
-        if self.delay.take_recovered() {
+        let reopened = self.gate == Gate::Shut && gate != Gate::Shut;
+        if self.delay.take_recovered() || reopened {
             self.prober.on_recovered(gate, now_us);
         }
+        self.gate = gate;
     }
 
     /// The estimate is the least of what delay and loss allow.
@@ -193,13 +197,14 @@ impl Congestion {
         self.estimate_bps = (bps as u64).clamp(FLOOR_BPS, MAX_BPS);
     }
 
-    fn gate(&self) -> Gate {
-        if self.delay.is_overused() || self.loss.state() == LossState::Decreasing {
+    fn gate(&self, now_us: i64) -> Gate {
+        let over = self.path.loss() < LOSS_OVER && !self.loss.is_held(now_us);
+        if self.delay.is_overused() || self.loss.state() == LossState::Decreasing && !over {
             Gate::Shut
-        } else if self.loss.state() == LossState::Increasing {
-            Gate::Careful
-        } else {
+        } else if self.loss.state() == LossState::Unlimited {
             Gate::Open
+        } else {
+            Gate::Careful
         }
     }
 
@@ -219,7 +224,7 @@ impl Congestion {
         }
         self.back_off(now_us);
         self.prober.set_jitter(self.path.jitter_us());
-        self.prober.on_tick(!self.sent.is_empty(), self.gate(), now_us);
+        self.prober.on_tick(!self.sent.is_empty(), self.gate(now_us), now_us);
     }
 
     /// Reduces the estimate while feedback is missing that came before.
@@ -294,6 +299,9 @@ impl Congestion {
 
 /// Least share of the rate a probe leaves (`kProbeDropThroughputFraction`, there of what arrives).
 const PROVEN_SHARE: f64 = 0.85;
+/// Recent loss below which a path that lost much is probed again. Chosen: what is left of 30 % after
+/// eight messages without loss, and below the random loss of most radio links.
+const LOSS_OVER: f64 = 0.02;
 /// Pacing relative to the estimate. Chosen: libwebrtc's 2.5 is for an encoder's key frames; an SFU's
 /// input was paced by its publisher, and bursts of half again the link's rate do not queue long.
 const PACING_PERCENT: u64 = 150;

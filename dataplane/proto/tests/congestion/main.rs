@@ -69,7 +69,7 @@ fn steps() {
 #[test]
 fn loss() {
     for (source, name) in [(Source::Ladder, "ladder"), (Source::Elastic, "elastic")] {
-        for percent in [2, 5, 10, 20] {
+        for percent in [2, 5, 10, 20, 30] {
             let record = Call::new(steady(3_000_000, f64::from(percent) / 100.0), source).run(60);
             trace(&format!("loss {percent} % {name}"), &record);
         }
@@ -93,6 +93,28 @@ fn jitter() {
         let mut call = Call::new(steady(3_000_000, 0.0), source);
         call.feedback_loss = 0.1;
         trace(&format!("feedback lost {name}"), &call.run(60));
+    }
+}
+
+#[test]
+fn odd() {
+    for (source, name) in [(Source::Ladder, "ladder"), (Source::Elastic, "elastic")] {
+        let mut link = steady(1_000_000, 0.0);
+        link.queue_max_us = 5_000;
+        trace(&format!("policer {name}"), &Call::new(link, source).run(60));
+        for rtt in [200, 600] {
+            let mut link = steady(3_000_000, 0.0);
+            link.delay_us = rtt * 500;
+            let record = Call::new(link, source).run(60);
+            trace(&format!("rtt {rtt} {name}"), &record);
+            println!("   top after {} ms", record.time_to(0, |sample| sample.rung == 2));
+        }
+        let mut call = Call::new(steady(3_000_000, 0.0), source);
+        call.pads = false;
+        trace(&format!("no padding {name}"), &call.run(60));
+        trace(&format!("150k {name}"), &Call::new(steady(150_000, 0.0), source).run(60));
+        trace(&format!("5M {name}"), &Call::new(steady(5_000_000, 0.0), source).run(60));
+        trace(&format!("30M {name}"), &Call::new(steady(30_000_000, 0.0), source).run(60));
     }
 }
 
