@@ -37,7 +37,7 @@ const INCREASE_FACTOR: f64 = 1.3;
 const INCREASE_WINDOW_US: i64 = 300_000;
 /// How long a decrease holds; doubles from decrease to decrease.
 const HOLD_US: i64 = 300_000;
-const HOLD_MAX_US: i64 = 60_000_000;
+const HOLD_MAX_US: i64 = 5_000_000;
 /// An observation sent this much faster than the median is not discarded as an outlier.
 const MEDIAN_FACTOR: f64 = 2.0;
 

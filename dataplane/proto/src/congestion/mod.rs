@@ -199,7 +199,8 @@ impl Congestion {
 
     fn gate(&self, now_us: i64) -> Gate {
         let over = self.path.loss() < LOSS_OVER && !self.loss.is_held(now_us);
-        if self.delay.is_overused() || self.loss.state() == LossState::Decreasing && !over {
+        let congested = self.delay.is_overused() || self.delay.is_deep();
+        if congested || self.loss.state() == LossState::Decreasing && !over {
             Gate::Shut
         } else if self.loss.state() == LossState::Unlimited {
             Gate::Open

@@ -28,8 +28,7 @@ pub struct Call {
     pub source: Source,
     pub feedback_every_ms: u64,
     pub feedback_loss: f64,
-    /// The receiver never answers.
-    pub pads: bool,
+    pub seed: u64,
 }
 
 /// One line per 10 ms.
@@ -52,8 +51,8 @@ pub struct Record {
 }
 
 impl Call {
-    pub fn new(link: Link, source: Source) -> Self {
-        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, pads: true }
+    pub fn new(link: Link, source: Source, seed: u64) -> Self {
+        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, seed }
     }
 
     #[allow(clippy::disallowed_methods)]
@@ -80,6 +79,7 @@ struct Run {
 
 impl Run {
     fn new(call: Call, zero: Instant) -> Self {
+        let call_seed = call.seed.wrapping_mul(77) | 1;
         let record = Record {
             samples: Vec::new(),
             queued_us: Vec::new(),
@@ -93,7 +93,7 @@ impl Run {
             zero,
             congestion: Congestion::new(zero),
             recorder: TwccRecorder::new(),
-            random: Random(77),
+            random: Random(call_seed),
             flying: BTreeMap::new(),
             messages: VecDeque::new(),
             pacer: VecDeque::new(),
@@ -112,7 +112,7 @@ impl Run {
             }
             self.produce(ms);
             self.pace(ms);
-            if ms % 5 == 0 && self.call.pads {
+            if ms % 5 == 0 {
                 self.pad(ms);
             }
         }
@@ -274,11 +274,11 @@ impl Record {
         self.between(from_ms, to_ms).map(|sample| sample.estimate).max().unwrap_or(0)
     }
 
-    /// Share of the time on the top rung.
-    pub fn at_top(&self, from_ms: u64, to_ms: u64) -> f64 {
+    /// Share of the time on a rung.
+    pub fn at_rung(&self, rung: usize, from_ms: u64, to_ms: u64) -> f64 {
         let (mut top, mut count) = (0.0, 0.0);
         for sample in self.between(from_ms, to_ms) {
-            top += f64::from(u8::from(sample.rung + 1 == RUNGS.len()));
+            top += f64::from(u8::from(sample.rung == rung));
             count += 1.0;
         }
         top / count
@@ -286,6 +286,11 @@ impl Record {
 
     pub fn switches(&self) -> usize {
         self.samples.windows(2).filter(|pair| pair[0].rung != pair[1].rung).count()
+    }
+
+    /// Share of the bytes that were padding.
+    pub fn padding(&self) -> f64 {
+        self.padding_bytes as f64 / self.sent_bytes as f64
     }
 
     pub fn queue_p95_ms(&self) -> f64 {
