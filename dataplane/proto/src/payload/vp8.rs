@@ -5,7 +5,7 @@
 //! readable when the frame behind it is encrypted end to end; the key frame bit (section 4.3) is the
 //! frame's own first byte, which such encryption leaves in clear or not.
 
-use super::facts::{FrameFacts, Indication, Indications, Target};
+use super::facts::{FrameFacts, Indication, Indications, Target, Targets};
 use super::picture::PictureId;
 use crate::cursor;
 
@@ -122,6 +122,7 @@ pub(super) fn facts(payload: &[u8], marker: bool) -> Option<FrameFacts> {
         ends: marker,
         key,
         layer_sync: descriptor.layer_sync,
+        available: Targets::ALL,
     })
 }
 
