@@ -240,7 +240,7 @@ proptest! {
         let mut keys = Vec::new();
         for (picture, (key, _, temporal)) in pictures.iter().enumerate() {
             let picture = picture as u16;
-            let key = picture == 0 || *key && picture % 8 == 0;
+            let key = picture == 0 || *key && picture.is_multiple_of(8);
             if key {
                 keys.push(picture);
             }

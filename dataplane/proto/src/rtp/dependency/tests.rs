@@ -215,6 +215,27 @@ fn rewriting_keeps_everything_else() {
 }
 
 #[test]
+fn rewriting_replaces_a_mask_in_front_of_custom_fields() {
+    let mut here = reader();
+    let mut data = [0; 9];
+    let mut writer = BitWriter::new(&mut data);
+    writer.write(0xC3_0175, 24);
+    writer.write(0b01100, 5);
+    writer.write(0x3F, 9);
+    [0, 0, 1, 0, 0, 2, 0, 0, 3].iter().for_each(|letter| writer.write(*letter, 2));
+    let len = writer.finish().unwrap();
+    let mut slot = [0; 16];
+    let structure = here.structure().unwrap();
+    let len = rewrite(&data[..len], structure, 0x0201, Some(0x1B), &mut slot).unwrap();
+    let descriptor = here.read(&slot[..len]).unwrap();
+    assert_eq!(
+        (letters(&descriptor, CORNERS).as_str(), descriptor.frame_number),
+        ("-DSRR", 0x0201)
+    );
+    assert_eq!(here.structure().unwrap().active(), 0x1B);
+}
+
+#[test]
 fn numbers_below_a_bound_take_as_many_bits_as_they_need() {
     // ns(5): 0, 1, 2 in two bits, 3 and 4 in three.
     let cases =
