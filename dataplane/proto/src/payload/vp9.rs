@@ -5,7 +5,7 @@
 //! structure only the number of spatial layers is read.
 
 use super::facts::{FrameFacts, Indication, Indications, SPATIAL_MAX, Target, Targets};
-use super::picture::PictureId;
+use super::picture::{self, PictureId};
 use crate::cursor;
 
 /// Most reference indices of a picture in flexible mode (RFC 9628 section 4.2).
@@ -216,14 +216,9 @@ fn indicate(descriptor: &Descriptor, spatial_layers: u8, target: Target) -> Indi
 /// false, and writes nothing, when the descriptor is cut off.
 pub fn renumber(payload: &mut [u8], picture_id: u16, tl0_picture_index: u8) -> bool {
     let Some(descriptor) = Descriptor::parse(payload) else { return false };
-    if let Some(place) = descriptor.picture_id {
-        place.write(payload, picture_id);
-    }
+    picture::write(payload, descriptor.picture_id, picture_id);
     if descriptor.tl0_picture_index.is_some() {
-        let at = 2 + descriptor.picture_id.map_or(0, |place| place.len());
-        if let Some(index) = payload.get_mut(at) {
-            *index = tl0_picture_index;
-        }
+        picture::write_index(payload, descriptor.picture_id, tl0_picture_index);
     }
     true
 }
