@@ -7,6 +7,7 @@ use common::counters::Drop;
 use common::id::TrackId;
 use proto::rtcp::{RtcpPacket, packets};
 
+use crate::history::useful;
 use crate::host::Host;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
 use crate::route::ClockPair;
@@ -78,7 +79,7 @@ fn act(
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
                 tables.counters.nacked += 1;
-                resend(tables, place, subscription, sequence, host);
+                resend(tables, place, subscription, sequence, now, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
@@ -142,6 +143,7 @@ fn resend(
     peer: PeerPlace,
     subscription: SubscriptionPlace,
     sequence: u16,
+    now: Instant,
     host: &mut impl Host,
 ) -> Option<()> {
     let subscription = tables.subscriptions.at_mut(subscription)?;
@@ -149,8 +151,13 @@ fn resend(
     let (seal, to) = peer.sealing()?;
     let (index, source) = subscription.rewrite.sent_as(sequence)?;
     let encoding = usize::from(subscription.rewrite.encoding()?);
-    let kept = tables.feeds.at(subscription.feed)?.encodings.get(encoding)?;
-    let (packet, plain) = tables.history.find(&kept.index, source)?;
+    let feed = tables.feeds.at(subscription.feed)?;
+    let kept = feed.encodings.get(encoding)?;
+    let (packet, plain, age) = tables.history.find(&kept.index, source, now)?;
+    if age > useful(feed.kind) {
+        tables.counters.nacked_late += 1;
+        return None;
+    }
     if !subscription.rewrite.shows(packet) || !subscription.budget.spend() {
         return None;
     }

@@ -8,6 +8,7 @@ use common::limits::TRACK_SILENCE;
 
 use crate::host::Host;
 use crate::kit::table::{FeedPlace, PeerPlace, TrackPlace};
+use crate::publish::Voice;
 use crate::tables::Tables;
 
 /// Distance of two ticks.
@@ -56,6 +57,7 @@ impl Ticker {
         if phase == 0 && round.is_multiple_of(REPORT_ROUNDS) {
             tables.flows.sweep(now);
         }
+        tables.ask_for_losses(now, host);
         let mut from = 0;
         while let Some(place) = tables.peers.next_place(from) {
             from = place.number() + 1;
@@ -95,14 +97,15 @@ fn serve_peer(
     if !peer.establish.is_connected() {
         return tables.drive(place, None, now, host);
     }
-    tables.report_arrivals(place, start, host);
-    if (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS) {
+    tables.report_arrivals(place, start, now, host);
+    let turn = (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS);
+    if turn || tables.is_report_awaited(place) {
         tables.report_reception(place, now, host);
     }
     let mut next = 0;
     while let Some(track) = tables.peers.at(place).and_then(|peer| peer.tracks.get(next).copied()) {
         next += 1;
-        tables.ask_publisher(track, now, host);
+        tables.repeat_wishes(track, now, host);
         watch_silence(tables, track, now, host);
     }
 }
@@ -113,6 +116,9 @@ fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mu
         track.silent = true;
         track.active = false;
         host.event(Event::TrackSilent { track: track.id });
+    }
+    if let Some(Voice { level, speaking }) = track.speech.on_time(now) {
+        host.event(Event::AudioLevel { track: track.id, level, speaking });
     }
 }
 

@@ -4,6 +4,11 @@
 mod keyframe;
 mod loss;
 mod reception;
+mod round_trip;
+mod speech;
 mod track;
 
+pub(crate) use loss::{Filled, GAPS_MAX};
+pub(crate) use reception::Tally;
+pub(crate) use speech::Voice;
 pub(crate) use track::{Arrival, Track};

@@ -18,7 +18,7 @@ use crate::demux::Flows;
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::random::Random;
-use crate::kit::table::{FeedName, FeedPlace, Table};
+use crate::kit::table::{FeedName, FeedPlace, Table, TrackPlace};
 use crate::publish::Track;
 use crate::route::Feed;
 use crate::subscribe::Subscription;
@@ -73,6 +73,8 @@ pub(crate) struct Tables {
     pub peers: Table<PeerId, Peer>,
     /// Stage 3.
     pub tracks: Table<TrackId, Track>,
+    /// Published tracks with open gaps.
+    pub gapped: Vec<TrackPlace>,
     /// Stage 5.
     pub history: History,
     /// Stage 6.
