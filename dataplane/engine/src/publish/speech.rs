@@ -11,8 +11,10 @@ const STARTS_AT: u8 = 45;
 const ENDS_AT: u8 = 55;
 /// Speech ended this long ago when it ended: the pause between two sentences is no end.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Least time between two events of a track: three a second.
-const EVENT_INTERVAL: Duration = Duration::from_millis(333);
+/// Least time from an end of speech to the next beginning, and from any event to one that tells a
+/// level only: a few events a second at most, and none that delays a beginning.
+const TURN_INTERVAL: Duration = Duration::from_millis(333);
+const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
 /// A change of level worth an event, in dB.
 const STEP: u8 = 6;
 /// Shares of a packet in the mean, as powers of two: a syllable of 160 ms raises it, a gap of 320 ms
@@ -41,6 +43,7 @@ pub(crate) struct Speech {
     heard_at: Option<Instant>,
     told: Voice,
     told_at: Option<Instant>,
+    turned_at: Option<Instant>,
 }
 
 impl Default for Speech {
@@ -51,6 +54,7 @@ impl Default for Speech {
             heard_at: None,
             told: Voice { level: SILENCE, speaking: false },
             told_at: None,
+            turned_at: None,
         }
     }
 }
@@ -85,15 +89,20 @@ impl Speech {
         if level <= needed {
             self.loud_at = Some(now);
         }
-        let loud = |at| now.saturating_duration_since(at) < PAUSE;
-        let speaking = match self.told.speaking {
-            true => self.loud_at.is_some_and(loud),
-            false => level <= STARTS_AT,
+        let rested = |at: Option<Instant>, interval| {
+            at.is_none_or(|at| now.saturating_duration_since(at) >= interval)
         };
-        let changed = speaking != self.told.speaking || level.abs_diff(self.told.level) > STEP;
-        let rested = |at| now.saturating_duration_since(at) >= EVENT_INTERVAL;
-        if !changed || !self.told_at.is_none_or(rested) {
+        let speaking = match self.told.speaking {
+            true => !rested(self.loud_at, PAUSE),
+            false => level <= STARTS_AT && rested(self.turned_at, TURN_INTERVAL),
+        };
+        let turned = speaking != self.told.speaking;
+        let moved = level.abs_diff(self.told.level) > STEP && rested(self.told_at, LEVEL_INTERVAL);
+        if !turned && !moved {
             return None;
+        }
+        if turned {
+            self.turned_at = Some(now);
         }
         self.told = Voice { level, speaking };
         self.told_at = Some(now);
@@ -136,7 +145,7 @@ mod tests {
     #[test]
     fn a_speaker_that_stops_sending_stops_speaking() {
         let (mut speech, mut at) = (Speech::default(), Instant::now());
-        say(&mut speech, &mut at, 20, 60);
+        say(&mut speech, &mut at, 20, 200);
         assert_eq!(speech.on_time(at + PAUSE / 2), None);
         let end = speech.on_time(at + PAUSE).expect("an end");
         assert_eq!(end, Voice { level: SILENCE, speaking: false });
@@ -160,23 +169,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_come_at_most_three_times_a_second_and_tell_changes(
+        fn events_are_few_and_tell_changes(
             elements in prop::collection::vec(
                 (prop::collection::vec(any::<u8>(), 0..3), 0u64..200), 1..500),
         ) {
             let (mut speech, mut now) = (Speech::default(), Instant::now());
-            let mut last: Option<(Instant, Voice)> = None;
+            let (mut before, mut at) = (Speech::default().told, Vec::new());
             for (element, wait) in elements {
                 now += Duration::from_millis(wait);
                 let told = [speech.on_time(now), speech.on_level(&element, now)];
                 for voice in told.into_iter().flatten() {
                     prop_assert!(voice.level <= SILENCE);
-                    if let Some((at, before)) = last {
-                        prop_assert!(now - at >= EVENT_INTERVAL);
-                        prop_assert_ne!(voice, before);
-                    }
-                    last = Some((now, voice));
+                    prop_assert_ne!(voice, before);
+                    before = voice;
+                    at.push(now);
                 }
+            }
+            for few in at.windows(5) {
+                prop_assert!(few[4] - few[0] >= Duration::from_secs(1), "{:?}", few);
             }
         }
     }

@@ -9,8 +9,8 @@ use proto::rtcp::TwccRecorder;
 /// may take 5 % of the bandwidth (libwebrtc's `RemoteEstimatorProxy`). Above 220 kbit/s that is a
 /// message every time the peer is served.
 const WORTH_BYTES: u32 = 68 * 20;
-/// And no arrival waits longer than this (the same source).
-const WAIT_MAX: Duration = Duration::from_millis(250);
+/// And no arrival waits longer than 250 ms (the same source): a peer is served every 50 ms.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// The arrivals of one peer that were not told yet.
 pub(crate) struct Arrivals {
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_busy_publisher_is_told_at_once_and_a_quiet_one_four_times_a_second() {
         let start = Instant::now();
-        for (bytes, every_ms, told) in [(1_200, 5, 40), (1_100, 25, 40), (100, 20, 7), (50, 400, 5)]
+        for (bytes, every_ms, told) in [(1_200, 5, 40), (1_100, 25, 40), (100, 20, 8), (50, 400, 5)]
         {
             let (mut arrivals, mut slot) = (Arrivals::new(), [0; 1_400]);
             let (mut messages, mut next, mut number) = (0, 0, 0u16);
