@@ -70,6 +70,10 @@ impl Speech {
             self.mean += (level - self.mean) >> FALL;
         }
         self.heard_at = Some(now);
+        let loud = if self.told.speaking { ENDS_AT } else { STARTS_AT };
+        if self.mean >> 8 <= u32::from(loud) {
+            self.loud_at = Some(now);
+        }
         self.judge(now)
     }
 
@@ -85,10 +89,6 @@ impl Speech {
 
     fn judge(&mut self, now: Instant) -> Option<Voice> {
         let level = (self.mean >> 8) as u8;
-        let needed = if self.told.speaking { ENDS_AT } else { STARTS_AT };
-        if level <= needed {
-            self.loud_at = Some(now);
-        }
         let rested = |at: Option<Instant>, interval| {
             at.is_none_or(|at| now.saturating_duration_since(at) >= interval)
         };
