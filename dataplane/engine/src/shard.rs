@@ -49,6 +49,7 @@ impl Shard {
             certificate: config.certificate,
             flows: Flows::new(random.next_u64()),
             random,
+            start: now,
             epochs: 0,
             counters: Counters::default(),
             peers: Table::new(),

@@ -27,14 +27,12 @@ const ENCODING_SILENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Ticker {
     next: Instant,
     count: u32,
-    /// Reference time of transport-wide feedback.
-    start: Instant,
 }
 
 impl Ticker {
     /// Ticks from `now` on.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { next: now + TICK, count: 0, start: now }
+        Self { next: now + TICK, count: 0 }
     }
 
     /// When the next tick is due; far away while the core has nothing to look after.
@@ -63,7 +61,7 @@ impl Ticker {
             from = place.number() + 1;
             if place.number() % PHASES == phase {
                 tables.serving = tables.peers.at(place).map(|peer| peer.id);
-                serve_peer(tables, place, round, self.start, now, host);
+                serve_peer(tables, place, round, now, host);
             }
         }
         tables.serving = None;
@@ -82,7 +80,6 @@ fn serve_peer(
     tables: &mut Tables,
     place: PeerPlace,
     round: u32,
-    start: Instant,
     now: Instant,
     host: &mut impl Host,
 ) {
@@ -97,7 +94,7 @@ fn serve_peer(
     if !peer.establish.is_connected() {
         return tables.drive(place, None, now, host);
     }
-    tables.report_arrivals(place, start, now, host);
+    tables.report_arrivals(place, now, host);
     let turn = (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS);
     if turn || tables.is_report_awaited(place) {
         tables.report_reception(place, now, host);

@@ -41,11 +41,9 @@ pub(crate) struct Asking {
 }
 
 impl KeyFrames {
-    /// Someone needs a key frame. Returns true when the publisher is to be asked right now;
-    /// otherwise the wish is kept for [`KeyFrames::due`].
-    pub(crate) fn want(&mut self, asking: Asking) -> bool {
+    /// Someone needs a key frame: the wish is kept for [`KeyFrames::due`].
+    pub(crate) fn want(&mut self) {
         self.wanted = true;
-        self.due(asking)
     }
 
     /// Whether a kept wish may be sent now; if so it counts as sent.
@@ -73,11 +71,21 @@ impl KeyFrames {
         self.wanted = false;
         self.unanswered = 0;
     }
+
+    /// The stream begins anew: what was asked of the one before does not count.
+    pub(crate) fn restart(&mut self) {
+        (self.asked, self.unanswered) = (None, 0);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn want(frames: &mut KeyFrames, asking: Asking) -> bool {
+        frames.want();
+        frames.due(asking)
+    }
 
     fn asking(now: Instant) -> Asking {
         Asking { now, wait: Duration::from_millis(60), alive: true }
@@ -87,7 +95,7 @@ mod tests {
     fn a_hundred_wishes_make_two_requests() {
         let start = Instant::now();
         let mut frames = KeyFrames::default();
-        let sent = (0..100).filter(|_| frames.want(asking(start))).count();
+        let sent = (0..100).filter(|_| want(&mut frames, asking(start))).count();
         assert_eq!(sent, 1);
         assert!(!frames.due(asking(start + INTERVAL_MIN / 2)));
         assert!(frames.due(asking(start + INTERVAL_MIN)));
@@ -98,8 +106,8 @@ mod tests {
     fn a_key_frame_ends_the_wish() {
         let start = Instant::now();
         let mut frames = KeyFrames::default();
-        assert!(frames.want(asking(start)));
-        assert!(!frames.want(asking(start)));
+        assert!(want(&mut frames, asking(start)));
+        assert!(!want(&mut frames, asking(start)));
         frames.arrived();
         assert!(!frames.due(asking(start + INTERVAL_MIN)));
     }
@@ -109,11 +117,11 @@ mod tests {
         let start = Instant::now();
         let mut frames = KeyFrames::default();
         let far = |now| Asking { wait: Duration::from_millis(700), ..asking(now) };
-        assert!(frames.want(far(start)));
-        assert!(!frames.want(far(start + Duration::from_millis(690))));
-        assert!(frames.want(far(start + Duration::from_millis(700))));
+        assert!(want(&mut frames, far(start)));
+        assert!(!want(&mut frames, far(start + Duration::from_millis(690))));
+        assert!(want(&mut frames, far(start + Duration::from_millis(700))));
         let lost = |now| Asking { wait: Duration::from_secs(9), ..asking(now) };
-        assert!(frames.want(lost(start + Duration::from_millis(1_700))), "the bound holds");
+        assert!(want(&mut frames, lost(start + Duration::from_millis(1_700))), "the bound holds");
     }
 
     #[test]
@@ -121,14 +129,17 @@ mod tests {
         let start = Instant::now();
         let mut frames = KeyFrames::default();
         let silent = |now| Asking { alive: false, ..asking(now) };
-        let sent = (0..500u32).filter(|n| frames.want(silent(start + INTERVAL_MIN * *n))).count();
+        let sent =
+            (0..500u32).filter(|n| want(&mut frames, silent(start + INTERVAL_MIN * *n))).count();
         assert_eq!(sent, usize::from(UNANSWERED_MAX));
         let back = start + INTERVAL_MIN * 500;
         assert!(frames.due(asking(back)), "the wish was kept");
-        frames.want(asking(back));
+        want(&mut frames, asking(back));
         assert!(!frames.due(asking(back + INTERVAL_MIN)), "it is slow to answer");
         assert!(frames.due(asking(back + INTERVAL_MAX)));
         frames.arrived();
-        assert!(frames.want(asking(back + INTERVAL_MAX + INTERVAL_MIN)));
+        assert!(want(&mut frames, asking(back + INTERVAL_MAX + INTERVAL_MIN)));
+        frames.restart();
+        assert!(want(&mut frames, asking(back + INTERVAL_MAX + INTERVAL_MIN)), "another stream");
     }
 }

@@ -8,7 +8,8 @@ mod round_trip;
 mod speech;
 mod track;
 
-pub(crate) use loss::{Filled, GAPS_MAX};
+pub(crate) use loss::{Due, Filled, GAPS_MAX};
 pub(crate) use reception::Tally;
+pub(crate) use round_trip::{reference_time, round_trip_of};
 pub(crate) use speech::Voice;
 pub(crate) use track::{Arrival, Track};

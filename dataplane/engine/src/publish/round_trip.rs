@@ -2,7 +2,7 @@
 //! (the estimator of RFC 6298 section 2, with Karn's rule of section 3). Samples are requests for
 //! lost packets, or reference times, and their answers. Pure arithmetic: no clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Assumed until the first sample. Chosen: what libwebrtc's NACK module assumes.
 const FIRST_US: u32 = 100_000;
@@ -67,6 +67,29 @@ impl RoundTrip {
     }
 }
 
+/// The time a reference time report tells (RFC 3611 section 4.4): 32.32 fixed point since a second
+/// before `start`, for no answer may look like none.
+pub(crate) fn reference_time(start: Instant, now: Instant) -> u64 {
+    let since = now.saturating_duration_since(start) + Duration::from_secs(1);
+    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+    (since.as_secs() << 32) | fraction
+}
+
+/// What the answer to a reference time that arrived `now` says (RFC 3611 section 4.5): from the
+/// middle 32 bits of that time and the delay at the other side, both in 1/65536 s. None when it
+/// answers nothing.
+pub(crate) fn round_trip_of(
+    start: Instant,
+    now: Instant,
+    last_reference: u32,
+    delay: u32,
+) -> Option<Duration> {
+    let now = (reference_time(start, now) >> 16) as u32;
+    let units = now.wrapping_sub(last_reference).wrapping_sub(delay) as i32;
+    let micros = u64::try_from(units).unwrap_or(0) * 1_000_000 / 65_536;
+    (last_reference != 0).then_some(Duration::from_micros(micros))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +126,20 @@ mod tests {
         assert!(round_trip.wait() > ms(400));
         round_trip.sample(ms(5_000));
         assert!(round_trip.wait() < ms(800), "too long to be an answer");
+    }
+
+    #[test]
+    fn a_reference_time_comes_back_as_a_round_trip() {
+        let start = Instant::now();
+        for at in [0, 1, 999, 70_000, 86_400_000] {
+            let sent = start + ms(at);
+            let reference = (reference_time(start, sent) >> 16) as u32;
+            let (arrived, delay) = (sent + ms(140), 65_536 / 10);
+            let found = round_trip_of(start, arrived, reference, delay).expect("an answer");
+            assert!(found.abs_diff(ms(40)) < ms(1), "{at}: {found:?}");
+        }
+        assert_eq!(round_trip_of(start, start + ms(500), 0, 0), None);
+        assert_eq!(round_trip_of(start, start, 65_536, 9_999_999), Some(ms(0)), "no time machine");
     }
 
     proptest! {

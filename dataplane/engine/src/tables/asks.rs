@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::host::{FrameHeader, Host};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
-use crate::publish::{GAPS_MAX, Track};
+use crate::publish::{Due, GAPS_MAX, Track};
 use proto::rtcp::CompoundWriter;
 
 use super::{Tables, send};
@@ -107,25 +107,30 @@ impl Tables {
     }
 
     fn ask_for_losses_of(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
-        let mut number = 0;
+        let mut number = 0u8;
         while let Some(track) = self.tracks.at_mut(place) {
             let (peer, answers) = (track.peer, track.answers_nack());
             let Track { encodings, round_trip, .. } = track;
-            let Some(state) = encodings.get_mut(number) else { return };
-            number += 1;
+            let Some(state) = encodings.get_mut(usize::from(number)) else { return };
             let Some(ssrc) = state.ssrc.filter(|_| answers) else {
                 // Gaps grow old also where nobody can be asked.
                 state.gaps.expire(now);
+                number += 1;
                 continue;
             };
             let mut missing = [0; GAPS_MAX];
-            let count = state.gaps.due(now, round_trip, &mut missing);
+            let Due { count, hopeless } = state.gaps.due(now, round_trip, &mut missing);
+            let key_frame = hopeless && state.want_key_frame(now, round_trip);
             if let Some(missing) = missing.get(..count).filter(|missing| !missing.is_empty()) {
                 self.counters.asked += count as u64;
                 self.send_rtcp(peer, host, |writer, sender| {
                     writer.nack(sender, ssrc, missing);
                 });
             }
+            if key_frame {
+                self.send_key_frame_request(place, number, host);
+            }
+            number += 1;
         }
     }
 
@@ -151,7 +156,7 @@ impl Tables {
     fn send_key_frame_request(&mut self, place: TrackPlace, encoding: u8, host: &mut impl Host) {
         let Some(track) = self.tracks.at(place) else { return };
         let Some(state) = track.encodings.get(usize::from(encoding)) else { return };
-        let Some(ssrc) = state.ssrc.or(state.facts.ssrc) else { return };
+        let Some(ssrc) = state.known_ssrc() else { return };
         let peer = track.peer;
         self.counters.key_frame_requests += 1;
         self.send_rtcp(peer, host, |writer, sender| {

@@ -7,6 +7,7 @@ mod reports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::counters::{Counters, Drop};
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -61,6 +62,8 @@ pub(crate) struct Tables {
     pub secret: NodeSecret,
     /// The node's certificate.
     pub certificate: Arc<Certificate>,
+    /// Zero of the times this core tells others in feedback and reference times.
+    pub start: Instant,
     /// Source of numbers that need not be secret.
     pub random: Random,
     /// Epochs given out by this core.

@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use common::limits::{DATAGRAM_MAX, ENCODINGS_MAX};
-use proto::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
+use proto::rtcp::{CompoundWriter, DlrrBlock, ReportBlock, SenderInfo};
 
 use super::{Tables, send};
 use crate::host::{FrameHeader, Host};
 use crate::kit::table::{FeedPlace, PeerPlace};
-use crate::publish::Tally;
+use crate::publish::{Tally, reference_time, round_trip_of};
 use crate::route::ClockPair;
 
 /// Report blocks in one receiver report (RFC 3550: a 5-bit count), and in one compound: two such
@@ -71,8 +71,9 @@ impl Tables {
         known.any(|track| track.encodings.iter().any(|state| state.reception.is_unreported()))
     }
 
-    /// Sends receiver reports about everything a peer publishes, and with them how much it may
-    /// send, if REMB is what it listens to.
+    /// Sends receiver reports about everything a peer publishes, and with them a reference time,
+    /// from whose answer the round trip is known, and how much the peer may send, if REMB is what
+    /// it listens to.
     pub(crate) fn report_reception(
         &mut self,
         place: PeerPlace,
@@ -95,9 +96,29 @@ impl Tables {
             let named = blocks.len().min(REMB_SSRCS_MAX);
             writer.remb(peer.rtcp_ssrc, bitrate, ssrcs.get(..named).unwrap_or_default());
         }
+        writer.reference_time(peer.rtcp_ssrc, reference_time(self.start, now));
         let len = writer.finish();
         if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
             send(&mut self.counters, host, to, sealed);
+        }
+    }
+
+    /// A peer answered a reference time: the round trip towards all it publishes is known anew.
+    pub(crate) fn on_reference_answer(
+        &mut self,
+        place: PeerPlace,
+        answer: &DlrrBlock,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.at(place).filter(|peer| peer.rtcp_ssrc == answer.ssrc) else {
+            return;
+        };
+        let (last, delay) = (answer.last_reference, answer.delay_since_last);
+        let Some(round_trip) = round_trip_of(self.start, now, last, delay) else { return };
+        for track in &peer.tracks {
+            if let Some(track) = self.tracks.at_mut(*track) {
+                track.round_trip.sample(round_trip);
+            }
         }
     }
 
@@ -135,13 +156,7 @@ impl Tables {
     }
 
     /// Sends the transport-wide feedback that is due for a peer.
-    pub(crate) fn report_arrivals(
-        &mut self,
-        place: PeerPlace,
-        base: Instant,
-        now: Instant,
-        host: &mut impl Host,
-    ) {
+    pub(crate) fn report_arrivals(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) {
         let media = self.published_ssrc(place);
         let Some(peer) = self.peers.at_mut(place) else { return };
         if !peer.arrivals.as_ref().is_some_and(|arrivals| arrivals.due(now)) {
@@ -150,7 +165,7 @@ impl Tables {
         for _ in 0..FEEDBACK_MAX {
             let (sender, Some(arrivals)) = (peer.rtcp_ssrc, peer.arrivals.as_mut()) else { return };
             let Some(slot) = host.reserve() else { return };
-            let len = arrivals.write(sender, media, &mut slot[..DATAGRAM_MAX - 64], base);
+            let len = arrivals.write(sender, media, &mut slot[..DATAGRAM_MAX - 64], self.start);
             if len == 0 {
                 return;
             }

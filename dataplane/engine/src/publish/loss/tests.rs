@@ -21,19 +21,36 @@ fn a_gap_is_asked_for_until_it_is_filled_or_given_up() {
     let start = Instant::now();
     let (mut gaps, mut path, mut numbers) = gaps(start);
     assert!(gaps.on_jump(65_534, 65_538, start));
-    assert_eq!(gaps.due(start, &mut path, &mut numbers), 0, "it may only be late");
-    assert_eq!(gaps.due(start + REORDER, &mut path, &mut numbers), 3);
+    assert_eq!(gaps.due(start, &mut path, &mut numbers).count, 0, "it may only be late");
+    assert_eq!(gaps.due(start + REORDER, &mut path, &mut numbers).count, 3);
     assert_eq!(numbers[..3], [65_535, 0, 1]);
-    assert_eq!(gaps.due(start + REORDER, &mut path, &mut numbers), 0, "once");
+    assert_eq!(gaps.due(start + REORDER, &mut path, &mut numbers).count, 0, "once");
     let filled = gaps.fill(65_536, Way::Repeated, start + ms(60), &mut path);
     assert_eq!(filled, Some(Filled::Answered));
     assert_eq!(gaps.fill(65_536, Way::Repeated, start, &mut path), None);
     let asked: Vec<_> = (0..150)
-        .filter(|tick| gaps.due(start + ms(60 + 10 * tick), &mut path, &mut numbers) > 0)
+        .filter(|tick| gaps.due(start + ms(60 + 10 * tick), &mut path, &mut numbers).count > 0)
         .collect();
     assert!((2..8).contains(&asked.len()), "{asked:?}");
     assert!(asked.iter().all(|tick| 60 + 10 * tick < 1_000), "{asked:?}");
     assert!(gaps.is_empty());
+}
+
+#[test]
+fn what_is_asked_for_in_vain_calls_for_a_key_frame() {
+    let start = Instant::now();
+    let (mut gaps, mut path, mut numbers) = gaps(start);
+    (0..20).for_each(|_| path.sample(ms(40)));
+    gaps.on_jump(0, 2, start);
+    let mut hopeless =
+        (1..=100).filter(|tick| gaps.due(start + ms(10 * tick), &mut path, &mut numbers).hopeless);
+    assert_eq!(hopeless.next(), Some(50));
+    assert_eq!(hopeless.last(), Some(99), "until it is given up");
+    gaps.on_jump(2, 4, start + ms(2_000));
+    gaps.on_key_frame(4);
+    let quiet =
+        |tick: u64| !gaps.due(start + ms(2_000 + 10 * tick), &mut path, &mut numbers).hopeless;
+    assert!((0..100).all(quiet), "a key frame came");
 }
 
 #[test]
@@ -62,8 +79,8 @@ fn what_does_not_fit_is_asked_for_in_the_next_call() {
     let (mut gaps, mut path, _) = gaps(start);
     gaps.on_jump(0, 6, start);
     let mut few = [0; 3];
-    assert_eq!((gaps.due(start + REORDER, &mut path, &mut few), few), (3, [1, 2, 3]));
-    assert_eq!((gaps.due(start + REORDER, &mut path, &mut few), few), (2, [4, 5, 3]));
+    assert_eq!((gaps.due(start + REORDER, &mut path, &mut few).count, few), (3, [1, 2, 3]));
+    assert_eq!((gaps.due(start + REORDER, &mut path, &mut few).count, few), (2, [4, 5, 3]));
 }
 
 #[test]
@@ -73,7 +90,7 @@ fn gaps_before_a_key_frame_are_not_asked_for_but_may_come_late() {
     gaps.on_jump(10, 13, start);
     gaps.on_jump(15, 17, start);
     gaps.on_key_frame(15);
-    assert_eq!(gaps.due(start + ms(20), &mut path, &mut numbers), 1);
+    assert_eq!(gaps.due(start + ms(20), &mut path, &mut numbers).count, 1);
     assert_eq!(numbers[0], 16);
     assert_eq!(gaps.fill(12, Way::Original, start + ms(20), &mut path), Some(Filled::Late));
 }
@@ -88,7 +105,8 @@ fn disorder_is_learnt_and_forgotten() {
     for number in 0..100u64 {
         now += ms(50);
         gaps.on_jump(2 * number, 2 * number + 2, now);
-        let asked = (1..=2).map(|tick| gaps.due(now + ms(10 * tick), &mut path, &mut numbers));
+        let asked =
+            (1..=2).map(|tick| gaps.due(now + ms(10 * tick), &mut path, &mut numbers).count);
         let asked = asked.sum::<usize>();
         *(if number < 50 { &mut first } else { &mut last }) += asked;
         gaps.fill(2 * number + 1, Way::Original, now + ms(25), &mut path);
@@ -101,7 +119,7 @@ fn disorder_is_learnt_and_forgotten() {
         gaps.fill(2 * number + 1, Way::Repeated, now + ms(45), &mut path);
     }
     gaps.on_jump(400, 402, now);
-    assert_eq!(gaps.due(now + ms(11), &mut path, &mut numbers), 1, "now they are lost");
+    assert_eq!(gaps.due(now + ms(11), &mut path, &mut numbers).count, 1, "now they are lost");
 }
 
 #[test]
@@ -109,8 +127,8 @@ fn arrivals_that_run_backwards_do_no_harm() {
     let start = Instant::now() + ms(10_000);
     let (mut gaps, mut path, mut numbers) = gaps(start);
     gaps.on_jump(1, 3, start + ms(50));
-    assert_eq!(gaps.due(start + ms(45), &mut path, &mut numbers), 0);
-    assert_eq!(gaps.due(start + ms(60), &mut path, &mut numbers), 1);
+    assert_eq!(gaps.due(start + ms(45), &mut path, &mut numbers).count, 0);
+    assert_eq!(gaps.due(start + ms(60), &mut path, &mut numbers).count, 1);
     let filled = gaps.fill(2, Way::Repeated, start - ms(5), &mut path);
     assert_eq!(filled, Some(Filled::Answered));
 }
@@ -140,7 +158,7 @@ fn run(seed: u64, round_trip: u64, lost_up: f64, lost_down: f64) -> (u64, u64, u
     while let Some(std::cmp::Reverse((at, repeated, number))) = queue.pop() {
         while tick + 10_000 <= at {
             tick += 10_000;
-            let due = gaps.due(start + Duration::from_micros(tick), &mut path, &mut numbers);
+            let due = gaps.due(start + Duration::from_micros(tick), &mut path, &mut numbers).count;
             asked += due as u64;
             let heard = due > 0 && !chance(lost_down);
             for named in numbers[..due].iter().filter(|_| heard) {
@@ -212,7 +230,7 @@ proptest! {
             if behind == 0 {
                 gaps.on_key_frame(number);
             }
-            let count = gaps.due(now, &mut path, &mut numbers);
+            let count = gaps.due(now, &mut path, &mut numbers).count;
             prop_assert!(count <= GAPS_MAX);
             let named: BTreeSet<_> = numbers[..count].iter().collect();
             prop_assert_eq!(named.len(), count);

@@ -121,14 +121,19 @@ impl EncodingState {
 
     /// Someone needs a key frame. Returns whether to ask for one now.
     pub(crate) fn want_key_frame(&mut self, now: Instant, path: &RoundTrip) -> bool {
-        let asking = self.asking(now, path);
-        self.key_frames.want(asking)
+        self.key_frames.want();
+        self.is_key_frame_due(now, path)
     }
 
     /// Whether a kept wish for a key frame is to be sent now; if so it counts as sent.
     pub(crate) fn is_key_frame_due(&mut self, now: Instant, path: &RoundTrip) -> bool {
         let asking = self.asking(now, path);
-        self.key_frames.due(asking)
+        self.known_ssrc().is_some() && self.key_frames.due(asking)
+    }
+
+    /// The SSRC it arrives with, or will.
+    pub(crate) fn known_ssrc(&self) -> Option<u32> {
+        self.ssrc.or(self.facts.ssrc)
     }
 
     fn asking(&self, now: Instant, path: &RoundTrip) -> Asking {
@@ -141,6 +146,7 @@ impl EncodingState {
         self.epoch = epoch;
         self.reception = Reception::default();
         self.gaps.clear();
+        self.key_frames.restart();
         self.frame = Frame::default();
     }
 }
