@@ -64,6 +64,10 @@ fn publish(
     if facts.encodings.is_empty() || facts.encodings.len() > common::limits::ENCODINGS_MAX {
         return None;
     }
+    if facts.payloads.iter().any(|payload| payload.remb) {
+        let peer = tables.peers.at_mut(peer)?;
+        peer.bound.get_or_insert_with(|| ReceiveBound::new(now));
+    }
     if let Some(stale) = tables.tracks.holder(facts.track) {
         let place = tables.tracks.place(stale)?;
         let track = tables.tracks.at_mut(place)?;
@@ -71,10 +75,6 @@ fn publish(
             return Some(());
         }
         tables.remove_track(place);
-    }
-    if facts.payloads.iter().any(|payload| payload.remb) {
-        let peer = tables.peers.at_mut(peer)?;
-        peer.bound.get_or_insert_with(|| ReceiveBound::new(now));
     }
     let epoch = tables.next_epoch();
     let place = tables.tracks.insert(facts.track, Track::new(facts, peer, epoch, now))?;

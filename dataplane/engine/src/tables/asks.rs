@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::host::{FrameHeader, Host};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
 use crate::publish::{Due, GAPS_MAX, Track};
+use crate::route::Feed;
 use proto::rtcp::CompoundWriter;
 
 use super::{Tables, send};
@@ -107,13 +108,15 @@ impl Tables {
     }
 
     fn ask_for_losses_of(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
+        let feed = self.tracks.at(place).and_then(|track| self.feeds.place(FeedName(track.id)));
+        let watched = feed.and_then(|feed| self.feeds.at(feed)).is_some_and(Feed::is_watched);
         let mut number = 0u8;
         while let Some(track) = self.tracks.at_mut(place) {
-            let (peer, answers) = (track.peer, track.answers_nack());
+            let (peer, answers) = (track.peer, watched && track.answers_nack());
             let Track { encodings, round_trip, .. } = track;
             let Some(state) = encodings.get_mut(usize::from(number)) else { return };
             let Some(ssrc) = state.ssrc.filter(|_| answers) else {
-                // Gaps grow old also where nobody can be asked.
+                // Gaps grow old also where nobody can be asked, or nobody misses them.
                 state.gaps.expire(now);
                 number += 1;
                 continue;
