@@ -42,7 +42,7 @@ pub(crate) fn on_rtp(
         Ok(None) => Outcome::Media,
         Ok(Some(accepted)) => {
             let plain = &bytes[..accepted.len];
-            arrive(tables, &accepted, plain, now, host);
+            arrive(tables, accepted, plain, now, host);
             Outcome::Media
         }
     }
@@ -241,17 +241,17 @@ fn repaired(
 /// A packet of a known track: statistics, gaps, key frames; then to everyone.
 fn arrive(
     tables: &mut Tables,
-    accepted: &Accepted,
+    accepted: Accepted,
     plain: &[u8],
     now: Instant,
     host: &mut impl Host,
 ) {
-    let (place, mut packet) = (accepted.track, accepted.packet);
+    let Accepted { track: place, mut packet, repeated, .. } = accepted;
     let Some(track) = tables.tracks.at_mut(place) else { return };
     let Some(payload) = track.payload(packet.payload_type).copied() else {
         return;
     };
-    let Some(arrival) = track.admit(&packet, &payload, accepted.repeated, now) else { return };
+    let Some(arrival) = track.admit(&packet, &payload, repeated, now) else { return };
     match arrival {
         Arrival::Known => return,
         Arrival::Missing(Filled::Answered) => tables.counters.repaired += 1,

@@ -217,8 +217,8 @@ mod tests {
     fn a_straggler_is_no_loss_and_disturbs_no_jitter() {
         let start = Instant::now();
         let mut reception = Reception::default();
-        for n in [0u32, 2, 1, 3, 5, 4, 6] {
-            let now = start + Duration::from_millis(20) * n;
+        for (n, late) in [(0u32, 0), (2, 0), (1, 25), (3, 0), (5, 0), (4, 29), (6, 0)] {
+            let now = start + Duration::from_millis(20) * n + Duration::from_millis(late);
             reception.on_packet(n.into(), n * 1_800, 90_000, now);
         }
         let (block, tally) = reception.report(1, start).expect("packets came");

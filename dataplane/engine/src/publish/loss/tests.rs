@@ -54,6 +54,24 @@ fn what_is_asked_for_in_vain_calls_for_a_key_frame() {
 }
 
 #[test]
+fn only_the_answer_to_a_single_request_says_how_long_the_path_is() {
+    let start = Instant::now();
+    let (mut gaps, mut path, mut numbers) = gaps(start);
+    gaps.on_jump(0, 3, start);
+    assert_eq!(gaps.due(start + ms(10), &mut path, &mut numbers).count, 2);
+    let before = path.wait();
+    assert_eq!(gaps.due(start + ms(10) + before, &mut path, &mut numbers).count, 2);
+    let soon = start + ms(20) + before;
+    assert_eq!(gaps.fill(1, Way::Repeated, soon, &mut path), Some(Filled::Answered));
+    assert_eq!(gaps.fill(2, Way::Original, soon, &mut path), Some(Filled::Late));
+    assert_eq!(path.wait(), before, "which request was answered is not known");
+    gaps.on_jump(3, 5, soon);
+    gaps.due(soon + ms(20), &mut path, &mut numbers);
+    gaps.fill(4, Way::Shared, soon + ms(60), &mut path);
+    assert!(path.wait() < before / 2, "40 ms were");
+}
+
+#[test]
 fn audio_is_given_up_sooner() {
     let start = Instant::now();
     let mut gaps = Gaps::new(MediaKind::Audio, start);
@@ -138,12 +156,17 @@ type Happening = std::cmp::Reverse<(u64, bool, u64)>;
 
 /// A publisher of 250 packets a second for 60 s over a path that loses `lost_up` of what goes up
 /// and `lost_down` of what goes down, and takes `round_trip` ms. Returns what was lost, named in
-/// requests, and never repaired.
-fn run(seed: u64, round_trip: u64, lost_up: f64, lost_down: f64) -> (u64, u64, u64) {
+/// requests, and never repaired. `path` is what is known of the path before.
+fn run(
+    seed: u64,
+    round_trip: u64,
+    (lost_up, lost_down): (f64, f64),
+    mut path: RoundTrip,
+) -> (u64, u64, u64) {
     let mut random = crate::kit::random::Random::new(seed);
     let mut chance = |share: f64| (random.next_u64() >> 11) as f64 / ((1u64 << 53) as f64) < share;
     let start = Instant::now();
-    let (mut gaps, mut path, mut numbers) = gaps(start);
+    let (mut gaps, _, mut numbers) = gaps(start);
     let mut queue = BinaryHeap::new();
     let (mut newest, mut asked, mut losses) = (0, 0, BTreeSet::new());
     for number in 0..15_000u64 {
@@ -185,7 +208,7 @@ fn run(seed: u64, round_trip: u64, lost_up: f64, lost_down: f64) -> (u64, u64, u
 #[test]
 fn a_lost_packet_costs_little_more_than_one_request() {
     for (seed, round_trip) in (1..).zip([20, 40, 60, 100, 150, 200, 300]) {
-        let (lost, asked, open) = run(seed, round_trip, 0.05, 0.0);
+        let (lost, asked, open) = run(seed, round_trip, (0.05, 0.0), RoundTrip::default());
         let ratio = asked as f64 / lost as f64;
         assert!(lost > 500 && ratio <= 1.1, "{round_trip} ms: {asked} for {lost}");
         assert!(open <= 1, "{round_trip} ms: {open} of {lost}");
@@ -195,12 +218,20 @@ fn a_lost_packet_costs_little_more_than_one_request() {
 #[test]
 fn requests_that_are_lost_are_made_again() {
     for (seed, round_trip) in (1..).zip([20, 60, 150, 300]) {
-        let (lost, asked, open) = run(seed, round_trip, 0.05, 0.05);
+        let (lost, asked, open) = run(seed, round_trip, (0.05, 0.05), RoundTrip::default());
         let ratio = asked as f64 / lost as f64;
         // Of 100 requests 9.75 are lost, or their answers: 1.11 per repaired packet.
         assert!(ratio <= 1.2, "{round_trip} ms: {asked} for {lost}");
         assert!(open as f64 <= lost as f64 * 0.02, "{round_trip} ms: {open} of {lost}");
     }
+}
+
+#[test]
+fn a_path_that_became_longer_costs_few_requests() {
+    let mut short = RoundTrip::default();
+    (0..40).for_each(|_| short.sample(ms(20)));
+    let (lost, asked, _) = run(1, 400, (0.05, 0.0), short);
+    assert!((asked as f64) < lost as f64 * 1.1, "{asked} for {lost}");
 }
 
 proptest! {
