@@ -266,7 +266,7 @@ fn arrive(
     packet.codec = payload.codec;
     packet.frame.key =
         packet.payload_len > 0 && is_key_frame_start(payload.codec, packet.payload(plain));
-    // Every packet of other codecs is one to start with.
+    // Of other codecs a decoder can start with every packet, and needs those before all the same.
     let predicted = track.kind == MediaKind::Video && payload.codec != Codec::Other;
     if packet.frame.key && predicted {
         state.on_key_frame(arrival);
@@ -274,11 +274,12 @@ fn arrive(
     track.newest_at = now;
     track.silent = false;
     let id = track.id;
-    if let Some(Voice { level, speaking }) = track.voice(&packet, plain, now) {
-        host.event(Event::AudioLevel { track: id, level, speaking });
-    }
+    let voice = track.voice(&packet, plain, now);
     if !std::mem::replace(&mut track.active, true) {
         host.event(Event::TrackStarted { track: id });
+    }
+    if let Some(Voice { level, speaking }) = voice {
+        host.event(Event::AudioLevel { track: id, level, speaking });
     }
     let Some(feed) = tables.feeds.place(FeedName(id)) else { return };
     if arrival == (Arrival::Newer { repairable: false }) {
