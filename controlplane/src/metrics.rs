@@ -58,7 +58,7 @@ impl Metrics {
 /// One counter of the block: name, help, place.
 type Column = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTERS: [Column; 14] = [
+const COUNTERS: [Column; 17] = [
     ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
     ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
     ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
@@ -72,6 +72,9 @@ const COUNTERS: [Column; 14] = [
     ("frames_in", "Media frames received from other cores", |c| c.frames_in),
     ("key_frame_requests", "Key frames asked of publishers", |c| c.key_frame_requests),
     ("nacked", "Sequence numbers named in NACKs of subscribers", |c| c.nacked),
+    ("nacked_late", "Those of them that came too late to be of use", |c| c.nacked_late),
+    ("asked", "Sequence numbers named in NACKs to publishers", |c| c.asked),
+    ("repaired", "Lost packets of publishers that came when asked for", |c| c.repaired),
     ("handshakes", "Handshakes that ended in a connected peer", |c| c.handshakes),
 ];
 
