@@ -167,3 +167,25 @@ impl Subscription {
         !self.closed && self.publication.is_live()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_level_is_kept_until_the_publication_ends() {
+        let media = SourceMedia { kind: MediaKind::Audio, payloads: Vec::new() };
+        let details = Details { media, encodings: Vec::new() };
+        let name = || "a".to_owned();
+        let publication = Publication::new(TrackId::new(1, 0), name(), name(), name(), details);
+        assert_eq!(publication.sound(), None, "nothing was heard yet");
+        for (level, speaking) in [(0, false), (30, true), (127, false), (31, true)] {
+            publication.hear(level, speaking);
+            assert_eq!(publication.sound(), Some(Sound { level, speaking }));
+        }
+        publication.hear(255, false);
+        assert_eq!(publication.sound(), Some(Sound { level: 127, speaking: false }));
+        publication.end();
+        assert_eq!(publication.sound(), None);
+    }
+}

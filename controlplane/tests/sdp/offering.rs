@@ -162,6 +162,26 @@ fn recorded_answers_to_a_server_offer_are_accepted() {
 }
 
 #[test]
+fn browsers_report_on_what_we_send() {
+    let (audio, video) = sources();
+    for (name, described, red) in [("chromium", Some(12), true), ("firefox", None, false)] {
+        let mut negotiation = negotiation();
+        negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
+        let answer = sample(&format!("{name}-answer-to-our-offer"));
+        let outcomes = negotiation.accept_answer(&answer).unwrap();
+        assert!(negotiation.transport_feedback(), "{name}");
+        let map = negotiation.extensions();
+        assert_eq!(map.id(Extension::TransportCc), Some(3), "{name}");
+        assert_eq!(map.id(Extension::AudioLevel), Some(1), "{name}");
+        assert_eq!(map.id(Extension::DependencyDescriptor), described, "{name}");
+        assert_eq!(map.id(Extension::AbsCaptureTime), described.map(|_| 9), "{name}");
+        let AcceptedOutcome::Receiving(audio) = &outcomes[0].outcome else { panic!("{name}") };
+        assert_eq!(audio.payloads.iter().any(|m| m.from == 63), red, "{name}");
+        assert!(audio.payloads.iter().any(|m| m.from == 111), "{name}: Opus is there always");
+    }
+}
+
+#[test]
 fn an_answer_in_the_server_role_is_refused_at_first_and_ignored_later() {
     let (audio, video) = sources();
     let mut first = negotiation();
