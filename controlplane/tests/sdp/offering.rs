@@ -85,13 +85,13 @@ fn transport_feedback_needs_both_halves_in_the_answer() {
     };
     assert_eq!(feedback(&|answer| answer), (true, Some(3)));
     let without_messages = |answer: String| answer.replace(" transport-cc", " x-cc");
-    assert_eq!(feedback(&without_messages).0, false);
+    assert!(!feedback(&without_messages).0);
     let without_numbers = |answer: String| answer.replace("transport-wide-cc", "x-wide-cc");
     assert_eq!(feedback(&without_numbers), (false, None));
     let one_section = |answer: String| answer.replacen("transport-wide-cc", "x-wide-cc", 1);
     assert_eq!(feedback(&one_section), (true, Some(3)));
     let nothing_received = |answer: String| answer.replace("a=recvonly", "a=inactive");
-    assert_eq!(feedback(&nothing_received).0, false);
+    assert!(!feedback(&nothing_received).0);
 }
 
 #[test]
