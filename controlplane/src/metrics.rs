@@ -99,14 +99,10 @@ impl Collector for NodeCollector {
         drops(&mut encoder, &blocks)?;
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
-        let sessions = ConstGauge::new(self.0.session_count() as i64);
-        let family = encoder.encode_descriptor(
-            "sessions",
-            "Sessions that did not end, connected or not",
-            None,
-            MetricType::Gauge,
-        )?;
-        sessions.encode(family)
+        let help = "Sessions that did not end, connected or not";
+        gauge(&mut encoder, "sessions", help, self.0.session_count())?;
+        let help = "Published tracks on which somebody speaks";
+        gauge(&mut encoder, "active_speakers", help, self.0.active_speakers())
     }
 }
 
@@ -119,18 +115,23 @@ impl NodeCollector {
         per_core(encoder, "command_lane_depth", help, MetricType::Gauge, commands.into_iter())?;
         let help = "Frames of other cores waiting for the core";
         per_core(encoder, "frame_lane_depth", help, MetricType::Gauge, frames.into_iter())?;
-        let events = ConstGauge::new(depths.events as i64);
         let help = "Events waiting for the control plane";
-        events.encode(encoder.encode_descriptor(
-            "event_lane_depth",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
+        gauge(encoder, "event_lane_depth", help, depths.events)?;
         let lost = ConstCounter::new(depths.events_lost);
         let help = "Events lost to a full lane; anything but 0 is a fault of the program";
         lost.encode(encoder.encode_descriptor("events_lost", help, None, MetricType::Counter)?)
     }
+}
+
+/// Writes one value of the whole node.
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: usize,
+) -> Result<(), std::fmt::Error> {
+    let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value as i64).encode(family)
 }
 
 /// Writes one value per core.
