@@ -158,7 +158,7 @@ impl Congestion {
             }
         }
         self.path.on_arrivals(arrivals, now_us);
-        self.path.on_loss(batch.bytes, batch.lost_bytes);
+        self.path.on_loss(batch.packets, batch.lost_packets);
         self.delay.add(arrivals, now_us);
         self.loss.add(batch);
     }
@@ -173,6 +173,9 @@ impl Congestion {
         let least_bps = self.delay.rate.bps() * PROVEN_SHARE;
         let probe_bps = measured_bps.map(|measured_bps| measured_bps.max(least_bps));
         self.delay.update(&self.throughput, probe_bps, &self.path, now_us);
+        if self.delay.is_longer() {
+            self.path.rebase();
+        }
         let delay_bps = self.delay.rate.bps();
         if let Some(probe_bps) = probe_bps
             && !self.delay.is_overused()

@@ -53,6 +53,10 @@ fn run(
         shape(&mut call);
         let record = call.run(60);
         look(&record);
+        if std::env::var_os("TRACE").is_some() { // DBG
+            println!("SEED {name} {seed} p95 {:.0} util {:.2} low {}", record.queue_p95_ms(), record.utilization(5_000, 60_000), record.lowest(5_000, 60_000)); // DBG
+            for s in record.samples.iter().step_by(10) { println!("T {name} {seed} {} {} {} {}", s.at_ms, s.estimate/1000, s.queue_ms, s.note); } // DBG
+        } // DBG
         worst.utilization = worst.utilization.min(record.utilization(5_000, 60_000));
         worst.lowest = worst.lowest.min(record.lowest(5_000, 60_000));
         worst.highest = worst.highest.max(record.highest(0, 60_000));
