@@ -303,9 +303,9 @@ impl Congestion {
 
 /// Least share of the rate a probe leaves (`kProbeDropThroughputFraction`, there of what arrives).
 const PROVEN_SHARE: f64 = 0.85;
-/// Recent loss below which a path that lost much is probed again. Chosen: what is left of 30 % after
-/// eight messages without loss, and below the random loss of most radio links.
-const LOSS_OVER: f64 = 0.02;
+/// Recent loss below which a path that lost much is probed again. Chosen: below what may be a path's
+/// own loss (`loss.rs`, a tenth), and what is left of 30 % after 42 packets without loss.
+const LOSS_OVER: f64 = 0.08;
 /// Pacing relative to the estimate. Chosen: libwebrtc's 2.5 is for an encoder's key frames; an SFU's
 /// input was paced by its publisher, and bursts of half again the link's rate do not queue long.
 const PACING_PERCENT: u64 = 150;
