@@ -143,9 +143,9 @@ impl LossBased {
         }
         if over {
             // A hold stays: loss that comes back with the rate is waited for longer each time.
-            let kept = (self.acked_bps, self.hold, self.observed_us);
-            *self = Self::new();
-            (self.acked_bps, self.hold, self.observed_us) = kept;
+            let (acked_bps, hold, observed_us) = (self.acked_bps, self.hold, self.observed_us);
+            best.limit_bps = rate_bps;
+            *self = Self { acked_bps, hold, observed_us, best: Some(*best), ..Self::new() };
         } else if self.state == LossState::Increasing {
             best.limit_bps = rate_bps;
             self.result_bps = self.result_bps.max(rate_bps);
@@ -181,7 +181,7 @@ impl LossBased {
         let floor_bps = self.lower_bound_bps();
         let bounded_bps = floor_bps.max(best.limit_bps.min(self.upper_bound_bps()).min(delay_bps));
         self.best = Some(if bounded_bps < best.limit_bps {
-            Channel { inherent_loss: 0.0, limit_bps: bounded_bps }
+            Channel { limit_bps: bounded_bps, ..best }
         } else {
             Channel { limit_bps: best.limit_bps.max(floor_bps), ..best }
         });
