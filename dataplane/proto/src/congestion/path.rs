@@ -8,6 +8,8 @@ use super::feedback::Arrival;
 
 /// Share of a new sample in the smoothed round trip (RFC 6298 section 2) and queueing delay.
 const RTT_SHARE: f64 = 0.125;
+/// Longest round trip believed. Chosen: no call goes on with more.
+const RTT_MAX: Duration = Duration::from_secs(10);
 const QUEUE_SHARE: f64 = 0.25;
 const JITTER_SHARE: f64 = 1.0 / 16.0;
 /// Weight of a packet relative to the next in the recent loss. Chosen: 32 packets make two thirds of
@@ -70,13 +72,15 @@ impl Path {
     }
 
     pub(super) fn on_reported_rtt(&mut self, rtt: Duration) {
-        smooth(&mut self.reported_rtt_us, rtt.as_micros() as f64);
+        smooth(&mut self.reported_rtt_us, rtt.min(RTT_MAX).as_micros() as f64);
     }
 
     /// Notes arrivals that were reported at `now_us`, in the order of arrival.
     pub(super) fn on_arrivals(&mut self, arrivals: &[Arrival], now_us: i64) {
         let Some(newest) = arrivals.last() else { return };
-        smooth(&mut self.feedback_rtt_us, (now_us - newest.sent_us).max(0) as f64);
+        let rtt_us = u64::try_from(now_us - newest.sent_us).unwrap_or(0);
+        let rtt = Duration::from_micros(rtt_us).min(RTT_MAX);
+        smooth(&mut self.feedback_rtt_us, rtt.as_micros() as f64);
         for packet in arrivals {
             let delay_us = packet.arrival_us - packet.sent_us;
             let (mut least, mut before) = self.base_us.unwrap_or((delay_us, delay_us));

@@ -38,8 +38,6 @@ pub struct Sample {
     pub estimate: u64,
     pub capacity: u64,
     pub rung: usize,
-    pub queue_ms: u64,
-    pub note: &'static str,
 }
 
 pub struct Record {
@@ -180,8 +178,6 @@ impl Run {
             estimate,
             capacity: self.call.link.conditions(ms * 1_000).capacity_bps,
             rung: self.rung,
-            queue_ms: self.congestion.queue_delay().as_millis() as u64,
-            note: "",
         });
     }
 

@@ -33,6 +33,8 @@ pub struct Link {
     /// Most that is added to the delay of a packet; order is kept unless `reorders`.
     pub jitter_us: u64,
     pub reorders: bool,
+    /// From when on the delay is how much longer.
+    pub longer: Option<(u64, u64)>,
     pub random: Random,
     busy_until_us: u64,
     last_arrival_us: u64,
@@ -52,6 +54,7 @@ impl Link {
             delay_us: 20_000,
             jitter_us: 0,
             reorders: false,
+            longer: None,
             random: Random(seed),
             busy_until_us: 0,
             last_arrival_us: 0,
@@ -75,7 +78,9 @@ impl Link {
         if self.random.share() < loss {
             return Outcome::Lost;
         }
-        let mut at_us = self.busy_until_us + self.delay_us + jitter_us;
+        let longer = self.longer.filter(|(from_us, _)| *from_us <= now_us);
+        let delay_us = self.delay_us + longer.map_or(0, |(_, by_us)| by_us);
+        let mut at_us = self.busy_until_us + delay_us + jitter_us;
         if !self.reorders {
             at_us = at_us.max(self.last_arrival_us);
             self.last_arrival_us = at_us;
