@@ -180,3 +180,85 @@ enum Verdict {
     /// It is long, and grows, overflows or stands.
     Severe,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One subscriber: what it sent, and the estimate of it.
+    struct Flow {
+        delay: DelayBased,
+        path: Path,
+        throughput: Throughput,
+        sent_us: i64,
+        queue_us: i64,
+    }
+
+    impl Flow {
+        fn new() -> Self {
+            let (path, throughput) = (Path::default(), Throughput::new());
+            Self { delay: DelayBased::new(3e6), path, throughput, sent_us: 0, queue_us: 0 }
+        }
+
+        /// Sends 1,000 bytes every 10 ms (800 kbit/s), each `growth_us` longer under way.
+        fn run(&mut self, packets: u32, growth_us: i64) {
+            for _ in 0..packets {
+                self.sent_us += 10_000;
+                self.queue_us += growth_us;
+                let arrival_us = self.sent_us + self.queue_us;
+                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, cluster: 0 };
+                self.throughput.add(1_000, arrival_us);
+                self.path.on_arrivals(&[packet], arrival_us);
+                self.delay.add(&[packet], arrival_us);
+                self.delay.update(&self.throughput, None, &self.path, arrival_us);
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_queue_takes_a_share_and_a_deep_one_what_does_not_arrive() {
+        let mut flow = Flow::new();
+        flow.run(300, 0);
+        assert_eq!(flow.delay.rate.bps(), 3e6, "little sent is no reason to reduce");
+        flow.run(15, 3_000);
+        let bps = flow.delay.rate.bps();
+        assert!((2e6..2.6e6).contains(&bps) && flow.delay.is_overused(), "{bps}");
+        flow.run(40, 6_000);
+        let bps = flow.delay.rate.bps();
+        assert!(bps < 800e3 && flow.delay.is_deep(), "{bps}");
+    }
+
+    #[test]
+    fn a_longer_path_is_told_from_a_queue() {
+        let mut flow = Flow::new();
+        flow.run(300, 0);
+        flow.queue_us += 150_000;
+        let mut longer = false;
+        for _ in 0..500 {
+            flow.run(1, 0);
+            longer |= flow.delay.is_longer();
+            if flow.delay.is_longer() {
+                flow.path.rebase();
+            }
+        }
+        assert!(longer && !flow.delay.is_deep());
+    }
+
+    #[test]
+    fn the_queue_of_a_probe_is_its_own() {
+        let mut flow = Flow::new();
+        flow.run(300, 0);
+        let now_us = flow.sent_us + 50_000;
+        let probe: Vec<_> = (0..100)
+            .map(|packet| Arrival {
+                arrival_us: flow.sent_us + packet * 2_000,
+                sent_us: flow.sent_us + packet * 500,
+                size: 1_000,
+                cluster: 1,
+            })
+            .collect();
+        flow.delay.add(&probe, now_us);
+        flow.delay.update(&flow.throughput, None, &flow.path, now_us);
+        assert!(!flow.delay.is_overused());
+    }
+}
