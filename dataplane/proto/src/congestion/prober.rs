@@ -42,15 +42,21 @@ const HEADROOM_US: i64 = 5_000_000;
 /// Least time between a probe and one for demand that rose.
 const ROSE_US: i64 = 200_000;
 /// Length of a cluster: `min_probe_duration` upstream is 15 ms, with an exact pacer. Chosen: 25 ms,
-/// so that a caller who comes every 5 ms sends five bursts.
-/// With jitter it is longer, up to a bound: the error of what is measured shrinks with both length
-/// and number of packets.
+/// so that a caller who comes every 5 ms sends five bursts. Longer, up to a bound, when it comes less
+/// often, and with jitter: the error of what is measured shrinks with length and number of packets.
 const CLUSTER_US: u64 = 25_000;
 const CLUSTER_US_MAX: u64 = 100_000;
 const CLUSTER_JITTERS: f64 = 4.0;
 const CLUSTER_US_MIN: i64 = 15_000;
-/// What is sent ahead, and the least that is worth a packet.
-const LEAD_US: u64 = 5_000;
+/// Time between two calls of a caller not known yet, bounds of it, and share of a new one. The first
+/// burst of a cluster is what is due until the next call, or the rate measured would be too low: with
+/// calls every 10 ms and 5 ms sent ahead it was three quarters.
+const CALL_US: u64 = 5_000;
+const CALL_US_MIN: u64 = 1_000;
+const CALL_US_MAX: u64 = 20_000;
+const CALL_SHARE: u64 = 4;
+const CLUSTER_CALLS: u64 = 5;
+/// The least that is worth a packet.
 const CHUNK_BYTES: u64 = 200;
 
 /// Whether the path bears a probe.
@@ -82,6 +88,7 @@ struct Active {
     bps: u64,
     bytes_min: u64,
     started_us: i64,
+    called_us: i64,
     bytes: u64,
     packets: u64,
 }
@@ -102,7 +109,9 @@ pub(super) struct Prober {
     demand: Option<Demand>,
     rose: bool,
     estimate_bps: f64,
+    /// How long clusters are for the jitter of the path, and how often the caller comes.
     cluster_us: u64,
+    call_us: u64,
     /// What the estimate was before it dropped, and when it did.
     drop: Option<(f64, i64)>,
 }
@@ -123,6 +132,7 @@ impl Prober {
             rose: false,
             estimate_bps: start_bps,
             cluster_us: CLUSTER_US,
+            call_us: CALL_US,
             drop: None,
         }
     }
@@ -168,9 +178,15 @@ impl Prober {
         if self.active.is_none() {
             self.activate(now_us)?;
         }
-        let active = self.active?;
-        let passed_us = (now_us - active.started_us).max(0) as u64;
-        let planned = active.bps.saturating_mul(passed_us + LEAD_US) / 8_000_000;
+        let active = self.active.as_mut()?;
+        let called_us = std::mem::replace(&mut active.called_us, now_us);
+        if called_us > active.started_us || active.bytes != 0 {
+            let gap_us = u64::try_from(now_us - called_us).unwrap_or(0);
+            let call_us = (self.call_us * (CALL_SHARE - 1) + gap_us) / CALL_SHARE;
+            self.call_us = call_us.clamp(CALL_US_MIN, CALL_US_MAX);
+        }
+        let passed_us = u64::try_from(now_us - active.started_us).unwrap_or(0);
+        let planned = active.bps.saturating_mul(passed_us + self.call_us) / 8_000_000;
         let left = active.bytes_min.saturating_sub(active.bytes).max(CHUNK_BYTES);
         let due = planned.saturating_sub(active.bytes).min(left);
         (due >= CHUNK_BYTES).then_some(due)
@@ -180,7 +196,7 @@ impl Prober {
     pub(super) fn next_us(&self) -> Option<i64> {
         let Some(active) = self.active else { return self.pending[0].map(|_| self.pending_us) };
         let sent_us = (8_000_000 * (active.bytes + CHUNK_BYTES)).div_ceil(active.bps.max(1));
-        let after_us = sent_us.saturating_sub(LEAD_US);
+        let after_us = sent_us.saturating_sub(self.call_us);
         Some(active.started_us + after_us as i64)
     }
 
@@ -190,13 +206,15 @@ impl Prober {
         self.pending.swap(0, 1);
         self.last_id = self.last_id % CLUSTERS + 1;
         let bps = rate_bps as u64;
-        let bytes_min = bps * self.cluster_us / 8_000_000;
+        let cluster_us = self.cluster_us.max(CLUSTER_CALLS * self.call_us);
+        let bytes_min = bps * cluster_us / 8_000_000;
         self.clusters.begin(self.last_id, bytes_min, self.cluster_us > CLUSTER_US);
         self.active = Some(Active {
             id: self.last_id,
             bps,
             bytes_min,
             started_us: now_us,
+            called_us: now_us,
             bytes: 0,
             packets: 0,
         });

@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) source: Source,
     pub(crate) feedback_every_ms: u64,
     pub(crate) feedback_loss: f64,
+    /// How often the caller asks for probes.
+    pub(crate) probe_every_ms: u64,
     pub(crate) seed: u64,
 }
 
@@ -52,7 +54,7 @@ pub(crate) struct Record {
 
 impl Call {
     pub(crate) fn new(link: Link, source: Source, seed: u64) -> Self {
-        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, seed }
+        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, probe_every_ms: 5, seed }
     }
 
     #[allow(clippy::disallowed_methods)]
@@ -112,7 +114,7 @@ impl Run {
             }
             self.produce(ms);
             self.pace(ms);
-            if ms % 5 == 0 {
+            if ms.is_multiple_of(self.call.probe_every_ms) {
                 self.pad(ms);
             }
         }

@@ -1,5 +1,6 @@
-//! The congestion controller in a closed loop with a simulated bottleneck. Every scenario runs over
-//! several seeds and the worst run counts; `--nocapture` prints the table.
+//! The congestion controller in a closed loop with a simulated bottleneck: what an estimate is worth
+//! shows only when what is sent follows it. Every scenario runs a minute over several seeds and the
+//! worst run counts; `--nocapture` prints the table.
 #![allow(clippy::unwrap_used)]
 
 mod call;
@@ -94,6 +95,21 @@ fn a_cold_start_reaches_the_top() {
             assert!(worst.utilization >= 0.85 && worst.at_top == 1.0);
             assert!(worst.queue_p95_ms < 30.0);
         }
+    }
+}
+
+#[test]
+fn probes_bear_a_coarse_clock() {
+    for probe_ms in [1, 10, 20] {
+        let mut latest_ms = 0;
+        let shape = |call: &mut Call| call.probe_every_ms = probe_ms;
+        let name = format!("cold start, asked every {probe_ms}");
+        let worst = run(&name, &steady(3_000_000, 0.0), Source::Ladder, shape, |record| {
+            latest_ms = latest_ms.max(record.time_to(0, |sample| sample.rung == TOP));
+        });
+        println!("    top rung after {latest_ms} ms");
+        assert!(latest_ms <= 1_500, "{latest_ms}");
+        assert!(worst.utilization >= 0.85 && worst.highest < 3_300_000);
     }
 }
 
