@@ -469,6 +469,13 @@ mod tests {
     }
 
     #[test]
+    fn carries_an_eighth() {
+        let mut loss = LossBased::new();
+        let (_, left) = send(&mut loss, 0, 30, 1.9e6, 0.12);
+        assert!(left > 0.9, "{left}");
+    }
+
+    #[test]
     fn a_probe_without_loss_ends_the_limit() {
         let mut loss = LossBased::new();
         let (at_us, left) = send(&mut loss, 0, 10, 1.9e6, 0.5);

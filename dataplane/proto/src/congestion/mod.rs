@@ -384,9 +384,12 @@ mod tests {
         let mut transport = Transport::new();
         transport.run(3_000, true, true);
         let before = transport.congestion.estimate();
-        transport.run(500, true, false);
+        transport.run(1_500, true, false);
+        transport.run(1_000, false, false);
+        let reduced = transport.congestion.estimate();
+        assert!(reduced < before && reduced > before / 3, "{before} {reduced}");
         transport.run(10_000, false, false);
-        assert_eq!(transport.congestion.estimate(), before, "nothing was sent");
+        assert_eq!(transport.congestion.estimate(), reduced, "nothing was sent");
         transport.run(20_000, true, false);
         assert_eq!(transport.congestion.estimate(), FLOOR_BPS);
         transport.run(20_000, true, true);
