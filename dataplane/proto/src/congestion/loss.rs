@@ -11,7 +11,7 @@
 //!   the same loss for congestion: at 10 % the estimate averaged 0.63 of the capacity, now 0.83;
 //! - a decrease holds for at most 5 s, not 60 s: the next layer may be far away, and is probed for;
 //! - no padding is sent to recover. A probe's result is taken over ([`LossBased::on_probe`]); after a
-//!   burst of 30 % four fifths are reached again after 0.6 s, without it after 8 s.
+//!   burst of 30 % four fifths are reached again after 0.6 s, without it after 3.9 s.
 
 use super::feedback::Batch;
 use super::{FLOOR_BPS, MAX_BPS};
