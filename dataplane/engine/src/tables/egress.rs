@@ -164,7 +164,10 @@ impl Tables {
         for _ in 0..PROBES_MAX {
             let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
             let Some(downlink) = downlink else { return false };
-            let Some(probe) = downlink.congestion.probe(now) else { return false };
+            let Some(probe) = downlink.congestion.probe(now) else {
+                // Its next burst is due in a few milliseconds, long before the next tick.
+                return downlink.congestion.next_probe().is_some();
+            };
             if probe.bytes == 0 || self.send_padding(place, now, host).is_none() {
                 return true;
             }
