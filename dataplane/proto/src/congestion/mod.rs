@@ -247,11 +247,13 @@ impl Congestion {
         self.delay.rate.set(self.estimate_bps as f64 * BACK_OFF, now_us);
         self.conclude();
         self.prober.on_estimate(self.estimate_bps as f64, None, Gate::Shut, now_us);
+        // The first feedback that comes again is followed by a probe.
+        self.gate = Gate::Shut;
     }
 
-    /// Says what the allocation sends now and the total it would send next if that fitted, the margin
-    /// it asks for on the way up included (0 when all it wants is sent); bit/s. Probes aim at twice
-    /// the larger one. Call it when it changes.
+    /// Says what the allocation sends now and the total it would send if that fitted, the next step
+    /// or all of them, the margin it asks for on the way up included (0 when all it wants is sent);
+    /// bit/s. Probes aim at twice the larger one, at once when that grew by an eighth.
     pub fn set_demand(&mut self, sent: u64, wanted: u64) {
         self.prober.set_demand(sent, wanted);
     }
@@ -268,7 +270,8 @@ impl Congestion {
     }
 
     /// What must be sent now for a measurement. Media may be sent instead; the rest as padding,
-    /// reported as [`SentKind::Probe`]. Nothing is lost when the caller cannot pad.
+    /// reported as [`SentKind::Probe`]. A caller that cannot pad may leave it, but then the estimate
+    /// stays below one and a half times what arrives.
     pub fn probe(&mut self, now: Instant) -> Option<Probe> {
         let now_us = self.us(now);
         let bytes = self.prober.due(now_us)?;
