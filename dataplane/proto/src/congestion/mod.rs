@@ -82,6 +82,8 @@ pub struct Congestion {
     gate: Gate,
     estimate_bps: u64,
     answered: bool,
+    /// Whether the estimate was reduced for want of feedback since feedback came last.
+    outage: bool,
     backed_off_us: i64,
 }
 
@@ -103,6 +105,7 @@ impl Congestion {
             gate: Gate::Open,
             estimate_bps: START_BPS,
             answered: false,
+            outage: false,
             backed_off_us: 0,
         }
     }
@@ -145,6 +148,12 @@ impl Congestion {
         let Some(last_sent_us) = last_sent_us else { return };
         self.answered = true;
         self.unanswered_us = None;
+        if std::mem::take(&mut self.outage) {
+            // What was lost in it is no sign of congestion, and what was before may be again.
+            self.loss = LossBased::new();
+            self.path.forget_loss();
+            self.gate = Gate::Shut;
+        }
         self.update(probe_bps, last_sent_us, now_us);
     }
 
@@ -247,8 +256,7 @@ impl Congestion {
         self.delay.rate.set(self.estimate_bps as f64 * BACK_OFF, now_us);
         self.conclude();
         self.prober.on_estimate(self.estimate_bps as f64, None, Gate::Shut, now_us);
-        // The first feedback that comes again is followed by a probe.
-        self.gate = Gate::Shut;
+        self.outage = true;
     }
 
     /// Says what the allocation sends now and the total it would send if that fitted, the next step
