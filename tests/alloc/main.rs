@@ -41,7 +41,7 @@ static ALLOCATOR: Counting = Counting;
 fn forward(cores: usize, packets: u64) -> (u64, u64, u64) {
     let mut sim = Sim::new(SimConfig::new(1, cores));
     let publisher = sim.join(Join::publisher());
-    let shape = Shape { interval: Duration::from_millis(2), packets: 10, len: 1000 };
+    let shape = Shape { interval: Duration::from_millis(2), packets: 10, ..Shape::CAMERA };
     let video = sim.publish(publisher, MediaKind::Video, shape);
     for _ in 0..3 {
         let viewer = sim.join(Join::subscriber());

@@ -2,6 +2,7 @@
 //! one run; a seed that found a bug stays in its table for ever.
 #![allow(clippy::unwrap_used)]
 
+mod bandwidth;
 mod chaos;
 mod close;
 mod connect;
@@ -9,6 +10,7 @@ mod forward;
 mod hostile;
 mod loss;
 mod moves;
+mod quality;
 mod repeat;
 
 use std::time::Duration;
