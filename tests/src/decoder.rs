@@ -1,6 +1,6 @@
 //! Judges a received video stream as a decoder and a jitter buffer would: which frames could be
 //! shown and when, which encoding they came from, what had to be repaired, and whether the numbers
-//! a server rewrites run on. Called by the simulation after a run; changes nothing.
+//! a server rewrites run on. Called by the simulation after a run, its [`Screen`] also during it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -10,6 +10,10 @@ use crate::peer::Received;
 
 /// How long a packet may be missing before it is overdue. Chosen: what a jitter buffer hides.
 pub const REPAIR_MAX: Duration = Duration::from_millis(150);
+
+/// What counts as a freeze at 30 frames a second: 150 ms above the usual gap (W3C "Identifiers for
+/// WebRTC's Statistics API", freezeCount).
+pub const FREEZE_MIN: Duration = Duration::from_millis(183);
 
 /// A frame that was shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +118,13 @@ impl Viewing {
         self.shown.iter().rev().find(|shown| shown.at <= at).map(|shown| shown.encoding)
     }
 
+    /// How often nothing new was shown for longer than [`FREEZE_MIN`].
+    pub fn freezes(&self, end: Instant) -> u64 {
+        let ends = self.shown.iter().skip(1).map(|shown| shown.at).chain([end]);
+        let gaps = self.shown.iter().zip(ends).map(|(shown, next)| next.duration_since(shown.at));
+        gaps.filter(|gap| *gap > FREEZE_MIN).count() as u64
+    }
+
     /// How often another encoding came on show.
     pub fn switches(&self) -> u64 {
         let pairs = self.shown.windows(2);
@@ -166,17 +177,19 @@ struct Assembly {
 
 /// Frames on their way to the screen.
 #[derive(Default)]
-struct Screen {
+pub(crate) struct Screen {
     partial: HashMap<(u8, u32), Assembly>,
     /// Complete frames whose reference is not decoded yet.
     waiting: Vec<Assembly>,
     decoded: HashSet<(u8, u32)>,
     newest: Option<u64>,
-    shown: Vec<Shown>,
+    /// Frames shown, in order.
+    pub(crate) shown: Vec<Shown>,
 }
 
 impl Screen {
-    fn on_packet(&mut self, packet: &Received, stamp: Stamp) {
+    /// Takes a packet in the order of arrival.
+    pub(crate) fn on_packet(&mut self, packet: &Received, stamp: Stamp) {
         let name = (stamp.encoding, stamp.frame);
         let frame = self.partial.entry(name).or_insert_with(|| Assembly {
             stamp,

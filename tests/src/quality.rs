@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::media::MediaKind;
 
-use crate::decoder::{Shown, Viewing};
+use crate::decoder::{FREEZE_MIN, Shown, Viewing};
 use crate::link::LinkConfig;
 use crate::sim::{Join, Sim, SimConfig};
 use crate::source::{Rung, Shape};
@@ -24,9 +24,6 @@ pub const SINGLE: [Rung; 1] = [Rung { rid: "f", shape: Shape::video(800_000, 1) 
 
 /// How often the estimate is read.
 const SAMPLE: Duration = Duration::from_millis(20);
-
-/// A frame rate is whole again when no gap is longer. Chosen: three frames of 30 a second.
-const GAP_MAX: Duration = Duration::from_millis(100);
 
 /// What happens to a viewer's or the publisher's links at an instant after the start.
 #[derive(Clone, Copy, Debug)]
@@ -185,18 +182,18 @@ impl Outcome {
         let end = self.sim.instant();
         let first = viewing.first();
         let publisher = self.sim.peer(self.publisher);
-        let (up, _) = self.sim.links(self.publisher);
         let (_, down) = self.sim.links(self.viewers[place]);
         Row {
             first_frame: first.map(|at| at - self.start),
             freeze: viewing.freeze(first.unwrap_or(self.start), end),
             recovery: self.recovery(&viewing.shown),
+            freezes: viewing.freezes(end),
             frames: viewing.shown.len() as u64,
             missed: viewing.missed,
             repaired: viewing.repaired,
             overdue: viewing.overdue,
             asked: publisher.rtcp_in.nacked,
-            lost_up: up.lost,
+            lost_up: self.sim.video_lost(self.publisher),
             estimate_of_capacity: self.estimate_of_capacity(place),
             queue: down.wait_p95(self.start),
             switches: viewing.switches(),
@@ -210,11 +207,11 @@ impl Outcome {
     fn recovery(&self, shown: &[Shown]) -> Option<Duration> {
         let change = self.start + self.changes.last().map_or(Duration::ZERO, |change| change.at);
         let last = shown.last()?.at;
-        if self.sim.instant() - last > GAP_MAX {
+        if self.sim.instant() - last > FREEZE_MIN {
             return None;
         }
         let uneven = |pair: &&[Shown]| {
-            pair[1].at - pair[0].at > GAP_MAX || pair[0].encoding != pair[1].encoding
+            pair[1].at - pair[0].at > FREEZE_MIN || pair[0].encoding != pair[1].encoding
         };
         let pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
         let settled = pairs.filter(uneven).last().map_or(shown[0].at, |pair| pair[1].at);
@@ -241,6 +238,8 @@ pub struct Row {
     pub freeze: Duration,
     /// From the last change of the links to the last gap or switch.
     pub recovery: Option<Duration>,
+    /// Gaps above [`FREEZE_MIN`].
+    pub freezes: u64,
     /// Frames shown.
     pub frames: u64,
     /// Packets missing when a later one came.
@@ -251,7 +250,7 @@ pub struct Row {
     pub overdue: u64,
     /// Packets the publisher was asked for again.
     pub asked: u64,
-    /// Datagrams of the publisher that were lost.
+    /// Video packets of the publisher that were lost, resent ones too.
     pub lost_up: u64,
     /// Estimate over capacity in the last five seconds.
     pub estimate_of_capacity: Option<f64>,

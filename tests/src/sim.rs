@@ -17,7 +17,7 @@ use engine::shard::{Shard, ShardConfig};
 use proto::dtls::Certificate;
 use proto::ice::{NodeSecret, issue};
 
-use crate::client::Client;
+use crate::client::{Client, Watcher};
 use crate::control::Control;
 use crate::decoder::Viewing;
 use crate::link::{Link, LinkConfig};
@@ -132,7 +132,10 @@ impl Sim {
             up: Link::new(join.up, self.random.fork()),
             down: Link::new(join.down, self.random.fork()),
             sources: Vec::new(),
+            watchers: Vec::new(),
+            seen: 0,
             mids: 0,
+            video_lost: 0,
         });
         self.pump(number);
         number
@@ -192,6 +195,9 @@ impl Sim {
         let spec = StreamSpec { mid, kind, ssrc, rtx };
         self.clients[client].peer.subscribe(spec);
         let pictures = self.pictures[track];
+        if pictures {
+            self.clients[client].watchers.push(Watcher::new(ssrc));
+        }
         self.watches.push(Watch { client, track, ssrc, pictures });
         self.control.add_subscription(client, track, spec);
         self.push_commands();
@@ -301,6 +307,11 @@ impl Sim {
     /// Datagrams a peer's links lost: (up, down).
     pub fn lost(&self, client: usize) -> (u64, u64) {
         (self.clients[client].up.lost, self.clients[client].down.lost)
+    }
+
+    /// Video packets a publisher's link lost, resent ones too.
+    pub fn video_lost(&self, client: usize) -> u64 {
+        self.clients[client].video_lost
     }
 
     /// A peer's links: (up, down).
@@ -558,6 +569,7 @@ impl Sim {
     fn pump(&mut self, number: usize) {
         let now = self.world.now;
         let client = &mut self.clients[number];
+        client.watch(now);
         while let Some(datagram) = client.peer.poll_datagram() {
             if datagram.to != self.server {
                 continue;
@@ -566,7 +578,7 @@ impl Sim {
             if let Some(recorded) = &mut self.recorded {
                 recorded.push((from, bytes.clone()));
             }
-            for at in client.up.send(bytes.len(), now).into_iter().flatten() {
+            for at in client.send(&bytes, now).into_iter().flatten() {
                 let bytes = bytes.clone();
                 self.world.schedule(at, What::ToServer { from, owner: Some(number), bytes });
             }
