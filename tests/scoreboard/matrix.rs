@@ -173,9 +173,7 @@ impl List {
         self.add("viewer at 1 Mbit/s loses 5 %".to_owned(), publish, lossy);
         let jittery = limited(1_000_000).with_disorder(Duration::from_millis(30), 0.0, 0.0);
         self.add("viewer at 1 Mbit/s, 30 ms of jitter".to_owned(), publish, jittery);
-        for (wide, narrow) in
-            [(3_000_000, 500_000), (1_000_000, 150_000), (5_000_000, 1_000_000)]
-        {
+        for (wide, narrow) in [(3_000_000, 500_000), (1_000_000, 150_000), (5_000_000, 1_000_000)] {
             let name = format!("{0} - {1} - {0}", bits(wide), bits(narrow));
             let case = self.add(name, publish, limited(wide));
             case.steps = Some(Steps { wide, narrow });

@@ -32,7 +32,10 @@ fn the_estimate_follows_the_capacity_down_and_up() {
     for seed in 1..4 {
         let outcome = steps(seed);
         let below = first(&outcome, DOWN, |rate| rate < 500_000);
-        assert!(below.is_some_and(|time| time < millis(1500)), "seed {seed}: below after {below:?}");
+        assert!(
+            below.is_some_and(|time| time < millis(1500)),
+            "seed {seed}: below after {below:?}"
+        );
         let back = first(&outcome, UP, |rate| rate >= 2_700_000);
         assert!(back.is_some_and(|time| time < seconds(4)), "seed {seed}: back after {back:?}");
         let row = outcome.row(0);

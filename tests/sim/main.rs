@@ -12,6 +12,7 @@ mod loss;
 mod moves;
 mod quality;
 mod repeat;
+mod simulcast;
 
 use std::time::Duration;
 

@@ -461,7 +461,8 @@ fn build(config: &PeerConfig, now: Instant) -> Rtc {
 /// RFC 3550 section 6.4.1: where the newest sender report puts the packet's timestamp.
 fn captured(packet: &RtpPacket) -> Option<Duration> {
     let report = packet.last_sender_info?;
-    let ahead = i64::from(packet.header.timestamp.wrapping_sub(report.rtp_time.numer() as u32) as i32);
+    let ahead =
+        i64::from(packet.header.timestamp.wrapping_sub(report.rtp_time.numer() as u32) as i32);
     let clock_rate = packet.time.frequency().get();
     let offset = Duration::from_secs_f64(ahead.unsigned_abs() as f64 / f64::from(clock_rate));
     let at = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;

@@ -61,9 +61,10 @@ pub struct Sim {
     pub events: Vec<(Duration, Event)>,
     /// When set, every datagram a remote peer sends is also kept here.
     pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
-    /// Engine allocations while media datagrams and media frames were walked (binary `alloc` only).
+    /// Engine allocations in calls that took or sent media, or took a datagram of another kind
+    /// (binary `alloc` only).
     pub media_allocations: u64,
-    /// How many such walks there were.
+    /// How many such calls there were.
     pub media_walks: u64,
 }
 
@@ -520,7 +521,10 @@ impl Sim {
 
     fn call(&mut self, core: usize, f: impl FnOnce(&mut Shard, Instant, &mut CoreHost<'_>)) {
         let shard = &mut self.shards[core];
-        let walked = |shard: &Shard| shard.counters().media_in + shard.counters().frames_in;
+        let walked = |shard: &Shard| {
+            let counters = shard.counters();
+            counters.media_in + counters.frames_in + counters.media_out + counters.control_in
+        };
         let (before, allocated) = (walked(shard), probe::allocations());
         self.world.slots = self.config.slots;
         let now = self.world.now;

@@ -129,8 +129,7 @@ impl Source {
         let key = self.key_wanted || self.kind == MediaKind::Audio;
         self.key_wanted = false;
         self.key_frames += u64::from(key);
-        let (frame, depends, picture) =
-            self.pictures.next(key, self.shape.temporal, self.encoding);
+        let (frame, depends, picture) = self.pictures.next(key, self.shape.temporal, self.encoding);
         let of = self.shape.packets * if key { self.shape.key_factor } else { 1 };
         let stamp = Stamp {
             stream: self.stream,
