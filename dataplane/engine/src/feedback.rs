@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use common::counters::Drop;
 use common::id::TrackId;
-use proto::rtcp::{RtcpPacket, packets};
+use proto::rtcp::{DlrrBlock, RtcpPacket, XrBlock, packets};
 
 use crate::host::Host;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
@@ -86,6 +86,21 @@ fn act(
             for (ssrc, _) in *entries {
                 on_picture_loss(tables, place, ssrc, now, host);
             }
+        }
+        RtcpPacket::Xr { ssrc, blocks } => {
+            // RFC 3611 section 4.5, answered at once: the delay is one unit, as none would say that
+            // no reference time came. A pure receiver repeats its requests for lost packets by the
+            // round trip it learns from this.
+            let time = { *blocks }.find_map(|block| match block {
+                XrBlock::ReferenceTime(time) => Some(time),
+                _ => None,
+            });
+            let Some(time) = time else { return };
+            let last_reference = (time >> 16) as u32;
+            let answer = DlrrBlock { ssrc: *ssrc, last_reference, delay_since_last: 1 };
+            tables.send_rtcp(place, host, |writer, own| {
+                writer.dlrr(own, &[answer]);
+            });
         }
         // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:
         // that is what close_notify and consent are for. Other packets serve later estimates.
