@@ -96,7 +96,10 @@ fn worse(left: Row, right: Row) -> Row {
         missed: left.missed + right.missed,
         repaired: left.repaired + right.repaired,
         overdue: left.overdue + right.overdue,
+        carried: left.carried.max(right.carried),
         queue: left.queue.max(right.queue),
+        sound_missing: left.sound_missing + right.sound_missing,
+        silence: left.silence.max(right.silence),
         switches: left.switches.max(right.switches),
         violations: left.violations + right.violations,
         ..left

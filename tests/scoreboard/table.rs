@@ -25,7 +25,9 @@ about a publisher have one encoding of 800 kbit/s. Everybody is connected before
 | late | packets missing for more than 150 ms |
 | asked/lost | packets the publisher was asked for again, of video packets it lost (resent ones too) |
 | estimate | estimate over capacity, mean of the last 5 s |
+| carried | mean kbit/s towards the viewer: media, resends, probes, RTCP |
 | queue | 95th percentile of the wait for the bottleneck in ms |
+| audio | audio packets that never came; longest time in ms between two |
 | switches | changes of encoding, and the one shown last |
 | faults | sequence, timestamp, picture number and payload faults a decoder would see |
 
@@ -34,14 +36,30 @@ about a publisher have one encoding of 800 kbit/s. Everybody is connected before
 /// The whole text.
 pub(crate) fn text(cases: &[Case], results: &[Result]) -> String {
     let mut text = HEAD.to_owned();
-    text += "| trial | first | freeze | settled | frames | repaired/missing | late | asked/lost ";
-    text += "| estimate | queue | switches | faults |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    let columns = [
+        "trial",
+        "first",
+        "freeze",
+        "settled",
+        "frames",
+        "repaired/missing",
+        "late",
+        "asked/lost",
+        "estimate",
+        "carried",
+        "queue",
+        "audio",
+        "switches",
+        "faults",
+    ];
+    let _ =
+        writeln!(text, "| {} |\n|---|{}", columns.join(" | "), "--:|".repeat(columns.len() - 1));
     for (case, result) in cases.iter().zip(results) {
         let row = &result.row;
         let estimate = row.estimate_of_capacity.map_or("-".to_owned(), |part| format!("{part:.2}"));
         let _ = writeln!(
             text,
-            "| {} | {} | {}, {} | {} | {} | {}/{} | {} | {}/{} | {} | {} | {} {} | {} |",
+            "| {} | {} | {}, {} | {} | {} | {}/{} | {} | {}/{} | {} | {} | {} | {}, {} | {} {} | {} |",
             case.name,
             optional_ms(row.first_frame),
             row.freeze.as_millis(),
@@ -54,7 +72,10 @@ pub(crate) fn text(cases: &[Case], results: &[Result]) -> String {
             row.asked,
             row.lost_up,
             estimate,
+            row.carried / 1000,
             row.queue.as_millis(),
+            row.sound_missing,
+            row.silence.as_millis(),
             row.switches,
             row.last.unwrap_or("-"),
             row.violations,

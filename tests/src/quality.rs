@@ -104,6 +104,8 @@ impl Trial {
         let mut outcome = Outcome {
             start: sim.instant(),
             watched: Vec::new(),
+            heard: Vec::new(),
+            carried: viewers.iter().map(|viewer| sim.links(*viewer).1.carried).collect(),
             estimates: vec![Vec::new(); self.viewers],
             publisher,
             viewers,
@@ -116,8 +118,9 @@ impl Trial {
         for viewer in outcome.viewers.clone() {
             let sim = &mut outcome.sim;
             let picture = sim.subscribe(viewer, video, MediaKind::Video, true);
-            sim.subscribe(viewer, audio, MediaKind::Audio, false);
+            let sound = sim.subscribe(viewer, audio, MediaKind::Audio, false);
             outcome.watched.push(picture);
+            outcome.heard.push(sound);
         }
         for change in changes {
             outcome.watch_until(change.at);
@@ -140,8 +143,12 @@ pub struct Outcome {
     pub viewers: Vec<usize>,
     /// Their video subscriptions.
     pub watched: Vec<usize>,
+    /// Their audio subscriptions.
+    pub heard: Vec<usize>,
     /// Each viewer's estimates in bit/s with the time since the start.
     pub estimates: Vec<Vec<(Duration, u64)>>,
+    /// Bytes each viewer's link had carried at the start.
+    carried: Vec<u64>,
     changes: Vec<Change>,
     rungs: Vec<Rung>,
 }
@@ -182,6 +189,7 @@ impl Outcome {
         let end = self.sim.instant();
         let first = viewing.first();
         let publisher = self.sim.peer(self.publisher);
+        let sound = self.sim.report(self.heard[place]);
         let (_, down) = self.sim.links(self.viewers[place]);
         Row {
             first_frame: first.map(|at| at - self.start),
@@ -195,11 +203,21 @@ impl Outcome {
             asked: publisher.rtcp_in.nacked,
             lost_up: self.sim.video_lost(self.publisher),
             estimate_of_capacity: self.estimate_of_capacity(place),
+            carried: self.rate_carried(place),
             queue: down.wait_p95(self.start),
+            sound_missing: sound.missing,
+            silence: sound.silence,
             switches: viewing.switches(),
             last: viewing.shown.last().map(|shown| self.rid(shown.encoding)),
             violations: viewing.violations.len() as u64,
         }
+    }
+
+    /// Mean of what the link towards a viewer carried, in bit/s.
+    fn rate_carried(&self, place: usize) -> u64 {
+        let (_, down) = self.sim.links(self.viewers[place]);
+        let time = self.sim.instant() - self.start;
+        (down.carried - self.carried[place]) * 8_000 / time.as_millis() as u64
     }
 
     /// Time from the last change of the links to the last gap or switch that followed it; None
@@ -214,7 +232,7 @@ impl Outcome {
             pair[1].at - pair[0].at > FREEZE_MIN || pair[0].encoding != pair[1].encoding
         };
         let pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
-        let settled = pairs.filter(uneven).last().map_or(shown[0].at, |pair| pair[1].at);
+        let settled = pairs.filter(uneven).next_back().map_or(shown[0].at, |pair| pair[1].at);
         Some(settled.saturating_duration_since(change))
     }
 
@@ -254,8 +272,14 @@ pub struct Row {
     pub lost_up: u64,
     /// Estimate over capacity in the last five seconds.
     pub estimate_of_capacity: Option<f64>,
+    /// Mean of what the link towards the viewer carried, in bit/s: media, resends, probes, RTCP.
+    pub carried: u64,
     /// 95th percentile of the wait for the bottleneck.
     pub queue: Duration,
+    /// Audio packets that never came.
+    pub sound_missing: u64,
+    /// Longest time between two audio packets.
+    pub silence: Duration,
     /// How often another encoding came on show.
     pub switches: u64,
     /// RID of the encoding on show at the end.
