@@ -63,7 +63,10 @@ fn one_bad_viewer_of_fifty_changes_nothing_for_the_others() {
     let bad_link = Trial::viewer_link().with_rate(300_000, millis(300)).with_loss(0.1);
     let (good, bad) = (rows(Trial::viewer_link()), rows(bad_link));
     assert_ne!(good[0], bad[0]);
-    for place in 1..50 {
-        assert_eq!(good[place], bad[place], "viewer {place}");
+    for (place, (good, bad)) in good.iter().zip(&bad).enumerate().skip(1) {
+        // A key frame for the bad viewer is one for all who watch that encoding.
+        let carried = bad.carried.abs_diff(good.carried);
+        assert!(carried * 50 < good.carried, "viewer {place}: {good:?} {bad:?}");
+        assert_eq!(*good, Row { carried: good.carried, ..bad.clone() }, "viewer {place}");
     }
 }
