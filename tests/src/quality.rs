@@ -30,7 +30,7 @@ const SAMPLE: Duration = Duration::from_millis(20);
 pub struct Change {
     /// Time since the viewers began to watch.
     pub at: Duration,
-    /// From the publisher to the server.
+    /// From the publisher to the server; the way back is clean, with the same delay.
     pub publish: LinkConfig,
     /// From the server to the bad viewers.
     pub view: LinkConfig,
@@ -156,7 +156,8 @@ pub struct Outcome {
 impl Outcome {
     fn change(&mut self, change: Option<&Change>, trial: &Trial) {
         let Some(change) = change else { return };
-        self.sim.relink(self.publisher, change.publish, Trial::publisher_link());
+        let back = LinkConfig::clean(change.publish.delay);
+        self.sim.relink(self.publisher, change.publish, back);
         for viewer in self.viewers.iter().take(trial.bad) {
             self.sim.relink(*viewer, LinkConfig::clean(trial.delay), change.view);
         }
