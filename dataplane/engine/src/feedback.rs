@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use common::counters::Drop;
 use common::id::TrackId;
-use proto::rtcp::{DlrrBlock, RtcpPacket, XrBlock, packets};
+use proto::rtcp::{DlrrBlock, RtcpPacket, XrBlock, XrBlocks, packets};
 
 use crate::host::Host;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
@@ -88,19 +88,7 @@ fn act(
             }
         }
         RtcpPacket::Xr { ssrc, blocks } => {
-            // RFC 3611 section 4.5, answered at once: the delay is one unit, as none would say that
-            // no reference time came. A pure receiver repeats its requests for lost packets by the
-            // round trip it learns from this.
-            let time = { *blocks }.find_map(|block| match block {
-                XrBlock::ReferenceTime(time) => Some(time),
-                _ => None,
-            });
-            let Some(time) = time else { return };
-            let last_reference = (time >> 16) as u32;
-            let answer = DlrrBlock { ssrc: *ssrc, last_reference, delay_since_last: 1 };
-            tables.send_rtcp(place, host, |writer, own| {
-                writer.dlrr(own, &[answer]);
-            });
+            answer_reference_time(tables, place, *ssrc, *blocks, host);
         }
         // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:
         // that is what close_notify and consent are for. Other packets serve later estimates.
@@ -125,6 +113,26 @@ fn on_sender_report(
     }
     let id = track.id;
     on_sender_report_frame(tables, id, encoding, clock, host);
+}
+
+/// RFC 3611 section 4.5, answered at once: the delay is one unit, as none would say that no reference
+/// time came. A pure receiver repeats its requests for lost packets by the round trip it learns.
+fn answer_reference_time(
+    tables: &mut Tables,
+    place: PeerPlace,
+    ssrc: u32,
+    mut blocks: XrBlocks<'_>,
+    host: &mut impl Host,
+) {
+    let time = blocks.find_map(|block| match block {
+        XrBlock::ReferenceTime(time) => Some(time),
+        _ => None,
+    });
+    let Some(time) = time else { return };
+    let answer = DlrrBlock { ssrc, last_reference: (time >> 16) as u32, delay_since_last: 1 };
+    tables.send_rtcp(place, host, |writer, own| {
+        writer.dlrr(own, &[answer]);
+    });
 }
 
 fn on_picture_loss(
