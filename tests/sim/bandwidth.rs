@@ -47,6 +47,39 @@ fn the_estimate_follows_the_capacity_down_and_up() {
 
 #[test]
 #[ignore = "needs the estimate towards subscribers"]
+fn a_wide_link_shows_the_best_encoding_soon_after_a_cold_start() {
+    for seed in 1..4 {
+        let wide = Trial::viewer_link().with_rate(5_000_000, millis(300));
+        let mut trial = Trial::new(seed, Trial::publisher_link(), wide);
+        trial.time = seconds(8);
+        let outcome = trial.run();
+        let row = outcome.row(0);
+        assert_eq!(row.last, Some("f"), "seed {seed}: {row:?}");
+        let soon = row.recovery.is_some_and(|time| time < seconds(4));
+        assert!(soon && row.switches <= 2, "seed {seed}: {row:?}");
+        assert!(row.first_frame.is_some_and(|time| time < millis(300)), "seed {seed}: {row:?}");
+        outcome.sim.check();
+    }
+}
+
+#[test]
+#[ignore = "needs the estimate towards subscribers"]
+fn a_link_too_thin_for_any_encoding_keeps_the_sound_and_a_slow_picture() {
+    for seed in 1..4 {
+        let thin = Trial::viewer_link().with_rate(150_000, millis(300));
+        let outcome = Trial::new(seed, Trial::publisher_link(), thin).run();
+        let row = outcome.row(0);
+        // The sound is 1,000 packets.
+        assert!(row.sound_missing < 50 && row.silence < millis(500), "seed {seed}: {row:?}");
+        let end = outcome.sim.instant();
+        let freeze = outcome.viewing(0).freeze(end - seconds(10), end);
+        assert!(freeze < seconds(1), "seed {seed}: {freeze:?} {row:?}");
+        outcome.sim.check();
+    }
+}
+
+#[test]
+#[ignore = "needs the estimate towards subscribers"]
 fn the_encoding_on_show_follows_the_capacity_without_a_freeze() {
     for seed in 1..4 {
         let outcome = steps(seed);
