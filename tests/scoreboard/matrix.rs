@@ -110,6 +110,7 @@ fn worse(left: Row, right: Row) -> Row {
 pub(crate) fn cases() -> Vec<Case> {
     let mut list = List(Vec::new());
     list.loss();
+    list.outages();
     list.delay();
     list.bottlenecks();
     list.crowd();
@@ -145,6 +146,21 @@ impl List {
             let publish = publish.with_burst(burst(percent));
             let name = format!("publisher loses {percent} % in bursts");
             self.add(name, publish, view).one_encoding();
+        }
+    }
+
+    fn outages(&mut self) {
+        let (publish, view) = (Trial::publisher_link(), Trial::viewer_link());
+        let begin = Duration::from_secs(8);
+        for seconds in [1, 3] {
+            let end = begin + Duration::from_secs(seconds);
+            let case = self.add(format!("viewer is cut off for {seconds} s"), publish, view);
+            let trial = case.trial.clone().then(begin, publish, view.with_loss(1.0));
+            case.trial = trial.then(end, publish, view);
+            let case = self.add(format!("publisher is cut off for {seconds} s"), publish, view);
+            let trial = case.trial.clone().then(begin, publish.with_loss(1.0), view);
+            case.trial = trial.then(end, publish, view);
+            case.one_encoding();
         }
     }
 
