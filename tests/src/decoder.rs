@@ -67,11 +67,14 @@ impl Viewing {
         let mut clock: Option<(i128, i128)> = None;
         for packet in packets {
             viewing.packets += 1;
+            gaps.on_packet(packet.sequence, packet.at, &mut viewing);
+            if packet.len == 0 {
+                continue;
+            }
             let Some(stamp) = packet.stamp.filter(|stamp| stamp.stream == stream) else {
                 viewing.violations.push(format!("changed or foreign payload: {packet:?}"));
                 continue;
             };
-            gaps.on_packet(packet.sequence, packet.at, &mut viewing);
             if by_sequence.insert(packet.sequence, (packet, stamp)).is_some() {
                 viewing.violations.push(format!("sequence number twice: {}", packet.sequence));
                 continue;
@@ -290,6 +293,7 @@ mod tests {
                     marker: packet.marker,
                     mid: None,
                     captured: None,
+                    len: packet.payload.len(),
                     stamp: payload::read(MediaKind::Video, &packet.payload),
                 });
             }

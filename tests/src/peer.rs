@@ -136,6 +136,8 @@ pub struct Received {
     pub mid: Option<Mid>,
     /// When it was captured by the newest sender report: time since the Unix epoch.
     pub captured: Option<Duration>,
+    /// Payload bytes; none in a packet of padding.
+    pub len: usize,
     /// The payload's stamp; None when it is not what a publisher wrote.
     pub stamp: Option<Stamp>,
 }
@@ -402,6 +404,7 @@ impl Peer {
             marker: header.marker,
             mid: header.ext_vals.mid,
             captured: captured(packet),
+            len: packet.payload.len(),
             stamp: payload::read(kind, &packet.payload),
         });
     }
