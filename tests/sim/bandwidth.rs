@@ -28,7 +28,6 @@ fn first(outcome: &Outcome, from: Duration, meets: impl Fn(u64) -> bool) -> Opti
 }
 
 #[test]
-#[ignore = "needs the estimate towards subscribers"]
 fn the_estimate_follows_the_capacity_down_and_up() {
     for seed in 1..4 {
         let outcome = steps(seed);
@@ -46,7 +45,6 @@ fn the_estimate_follows_the_capacity_down_and_up() {
 }
 
 #[test]
-#[ignore = "needs the estimate towards subscribers"]
 fn a_wide_link_shows_the_best_encoding_soon_after_a_cold_start() {
     for seed in 1..4 {
         let wide = Trial::viewer_link().with_rate(5_000_000, millis(300));
@@ -63,7 +61,6 @@ fn a_wide_link_shows_the_best_encoding_soon_after_a_cold_start() {
 }
 
 #[test]
-#[ignore = "needs the estimate towards subscribers"]
 fn a_link_too_thin_for_any_encoding_keeps_the_sound_and_a_slow_picture() {
     for seed in 1..4 {
         let thin = Trial::viewer_link().with_rate(150_000, millis(300));
@@ -79,7 +76,6 @@ fn a_link_too_thin_for_any_encoding_keeps_the_sound_and_a_slow_picture() {
 }
 
 #[test]
-#[ignore = "needs the estimate towards subscribers"]
 fn the_encoding_on_show_follows_the_capacity_without_a_freeze() {
     for seed in 1..4 {
         let outcome = steps(seed);

@@ -7,7 +7,6 @@ use tests::quality::{Row, SINGLE, Trial};
 use crate::{millis, seconds};
 
 #[test]
-#[ignore = "needs the choice of encodings"]
 fn a_lossy_viewer_misses_nothing_for_long_and_the_publisher_never_hears_of_it() {
     for seed in 1..4 {
         let lossy = Trial::viewer_link().with_loss(0.05);
@@ -20,7 +19,6 @@ fn a_lossy_viewer_misses_nothing_for_long_and_the_publisher_never_hears_of_it() 
 }
 
 #[test]
-#[ignore = "needs requests on the round trip's schedule"]
 fn losses_of_a_publisher_are_asked_for_once_for_fifty_viewers() {
     for delay_ms in [10, 50, 150] {
         let lossy = LinkConfig::clean(millis(delay_ms)).with_loss(0.05);
@@ -40,7 +38,6 @@ fn losses_of_a_publisher_are_asked_for_once_for_fifty_viewers() {
 }
 
 #[test]
-#[ignore = "needs the choice of encodings"]
 fn a_burst_that_takes_a_third_freezes_nothing_for_a_second() {
     // On average 10 packets of 33 are lost, in runs.
     let burst = Burst { enter: 0.043, leave: 0.1 };

@@ -29,7 +29,6 @@ fn came(outcome: &Outcome, encoding: u8, from: Instant) -> Option<Instant> {
 }
 
 #[test]
-#[ignore = "needs rewritten picture numbers"]
 fn a_wished_encoding_comes_within_a_second_and_every_number_runs_on() {
     let named = |names: [&'static str; 3]| {
         let rungs = LADDER.iter().zip(names).map(|(rung, rid)| Rung { rid, ..*rung });
@@ -57,7 +56,6 @@ fn a_wished_encoding_comes_within_a_second_and_every_number_runs_on() {
 }
 
 #[test]
-#[ignore = "needs the choice of encodings"]
 fn an_encoding_that_stops_is_replaced_and_comes_back() {
     for seed in 1..4 {
         let mut outcome = watched(seed, &LADDER);
@@ -86,7 +84,6 @@ fn an_encoding_that_stops_is_replaced_and_comes_back() {
 }
 
 #[test]
-#[ignore = "needs rewritten picture numbers"]
 fn an_encoding_that_must_not_be_replaced_leaves_a_still_and_comes_back() {
     let mut outcome = watched(1, &LADDER);
     outcome.sim.choose(outcome.watched[0], pinned(1));
@@ -104,7 +101,6 @@ fn an_encoding_that_must_not_be_replaced_leaves_a_still_and_comes_back() {
 }
 
 #[test]
-#[ignore = "needs rewritten picture numbers"]
 fn every_viewer_has_its_own_encoding() {
     let mut trial = Trial::new(4, Trial::publisher_link(), Trial::viewer_link());
     (trial.viewers, trial.time) = (3, seconds(2));

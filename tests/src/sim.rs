@@ -321,8 +321,9 @@ impl Sim {
     }
 
     /// The engine's estimate of what a peer's path carries, in bit/s, if it has one.
-    pub fn estimate(&self, _client: usize) -> Option<u64> {
-        None
+    pub fn estimate(&self, client: usize) -> Option<u64> {
+        let id = self.clients[client].id;
+        self.shards.iter().find_map(|shard| shard.estimate(id))
     }
 
     /// The control role, for ids.
