@@ -95,6 +95,10 @@ fn act(
         }
         RtcpPacket::Xr { ssrc, blocks } => {
             answer_reference_time(tables, place, *ssrc, *blocks, host);
+            for block in *blocks {
+                let XrBlock::Dlrr(answers) = block else { continue };
+                answers.for_each(|answer| tables.on_reference_answer(place, &answer, now));
+            }
         }
         // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:
         // that is what close_notify and consent are for.
