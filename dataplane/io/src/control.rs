@@ -10,8 +10,7 @@ const HEADER: usize = size_of::<libc::cmsghdr>();
 const ALIGN: usize = size_of::<usize>();
 /// Room for the control messages of one datagram: the receive stamp and one more small message
 /// (a kernel that has less room than it wants cuts the messages, never the datagram).
-pub(crate) const CONTROL_LEN: usize =
-    (HEADER + size_of::<libc::timespec>()) + (HEADER + 2 * ALIGN);
+pub(crate) const CONTROL_LEN: usize = (HEADER + size_of::<libc::timespec>()) + (HEADER + 2 * ALIGN);
 // The stamp is read as two 64-bit numbers, which is what 64-bit kernels write.
 const _: () = assert!(size_of::<libc::timespec>() == 16 && size_of::<libc::cmsghdr>() == 16);
 

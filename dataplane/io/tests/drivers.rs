@@ -328,7 +328,9 @@ fn a_hundred_thousand_packets_leave_nothing_behind() {
                 assert_eq!(buffer[0], (batch + number) as u8);
                 other.send(&buffer[..1_200]).unwrap();
             }
-            collect(&mut driver, 50, |Datagram { from, bytes, .. }, _| assert_eq!((from, bytes.len()), (to, 1_200)));
+            collect(&mut driver, 50, |Datagram { from, bytes, .. }, _| {
+                assert_eq!((from, bytes.len()), (to, 1_200))
+            });
         }
         settle(&mut driver);
         assert_eq!(driver.take_send_failures(), 0);

@@ -7,6 +7,7 @@ mod reports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::counters::{Counters, Drop};
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -43,9 +44,10 @@ impl Outcome {
         core: CoreId,
         from: SocketAddr,
         bytes: &[u8],
+        arrival: Instant,
         host: &mut impl Host,
     ) -> Self {
-        if host.hand(core, FrameHeader::Datagram { from }, bytes) {
+        if host.hand(core, FrameHeader::Datagram { from, arrival }, bytes) {
             Outcome::HandedOver
         } else {
             Outcome::Dropped(Drop::HandOverFull)
