@@ -249,7 +249,7 @@ impl Inbox {
         let header = &self.headers[index];
         let name_len = (header.msg_hdr.msg_namelen as usize).min(RAW_LEN);
         let len = (header.msg_len as usize).min(DATAGRAM_MAX);
-        let control_len = header.msg_hdr.msg_controllen as usize;
+        let control_len = header.msg_hdr.msg_controllen;
         let name = (&raw const self.addresses[index]).cast::<u8>();
         // SAFETY: `name_len` is at most the size of the union, all of whose bytes are initialised
         // (`RawAddress::empty` writes its longest form, the kernel writes over it).
