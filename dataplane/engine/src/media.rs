@@ -3,23 +3,23 @@
 
 use std::time::Instant;
 
-use common::counters::{Counters, Drop};
+use common::counters::Drop;
 use common::event::Event;
 use common::id::TrackId;
-use common::media::{Extension, ExtensionMap, Label};
-use proto::payload::is_key_frame_start;
-use proto::rtcp::TwccRecorder;
+use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
+use proto::payload::{FrameReader, red, vp8, vp9};
 use proto::rtp::{Header, elements, extend, padding_len};
 use proto::srtp::{InboundStream, OpenError};
 
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
-use crate::kit::packet::{Element, Packet};
+use crate::kit::packet::{Element, Packet, PictureNumbers};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
-use crate::publish::Arrival;
-use crate::subscribe::{Numbers, Pick, Subscription, seal_packet};
-use crate::tables::{Outcome, Tables, send};
-use crate::transport::{Binding, Peer};
+use crate::publish::{Arrival, Filled, Voice};
+use crate::route::Feed;
+use crate::subscribe::Pick;
+use crate::tables::{Outcome, Tables, emit_new};
+use crate::transport::{Arrivals, Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -41,8 +41,9 @@ pub(crate) fn on_rtp(
     match accept(tables, place, bytes, now) {
         Err(reason) => Outcome::Dropped(reason),
         Ok(None) => Outcome::Media,
-        Ok(Some((track, packet, len))) => {
-            arrive(tables, track, packet, &bytes[..len], now, host);
+        Ok(Some(accepted)) => {
+            let plain = &bytes[..accepted.len];
+            arrive(tables, accepted, plain, now, host);
             Outcome::Media
         }
     }
@@ -63,14 +64,24 @@ pub(crate) fn on_frame(
     }
 }
 
+/// A packet of a published track.
+struct Accepted {
+    track: TrackPlace,
+    packet: Packet,
+    /// Length of the plaintext packet.
+    len: usize,
+    /// Whether it came on the SSRC of retransmissions.
+    repeated: bool,
+}
+
 /// Authenticates and decrypts; finds the track. None: authentic, but nothing to forward
-/// (padding of a probe). The length is that of the plaintext packet.
+/// (padding of a probe).
 fn accept(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
     now: Instant,
-) -> Result<Option<(TrackPlace, Packet, usize)>, Drop> {
+) -> Result<Option<Accepted>, Drop> {
     let header = Header::parse(bytes).ok_or(Drop::RtpMalformed)?;
     let peer = tables.peers.at_mut(place).ok_or(Drop::UnknownAddress)?;
     let (open, streams) = peer.opening().ok_or(Drop::NoKeys)?;
@@ -93,23 +104,28 @@ fn accept(
     let (mut packet, hop) = describe(plain, &header, &peer.extensions)?;
     packet.sequence = opened.index;
     if let Some(sequence) = hop.transport_sequence {
-        peer.arrivals.get_or_insert_with(|| Box::new(TwccRecorder::new())).record(sequence, now);
+        let arrivals = peer.arrivals.get_or_insert_with(|| Box::new(Arrivals::new()));
+        arrivals.record(sequence, bytes.len(), now);
+    }
+    if let Some(bound) = &mut peer.bound {
+        bound.on_packet(bytes.len());
     }
     let binding = binding(tables, place, stream, &header, &hop).ok_or(Drop::UnknownTrack)?;
-    let packet = match binding {
-        Binding::Unbound => return Err(Drop::UnknownTrack),
+    let len = opened.len;
+    match binding {
+        Binding::Unbound => Err(Drop::UnknownTrack),
         Binding::Media(track, encoding) => {
             packet.encoding = encoding;
             let known = tables.tracks.at(track).and_then(|t| t.payload(packet.payload_type));
             known.ok_or(Drop::UnknownPayloadType)?;
-            Some((track, packet))
+            Ok(Some(Accepted { track, packet, len, repeated: false }))
         }
         Binding::Retransmission(track, encoding) => {
             packet.encoding = encoding;
-            repaired(tables, track, packet, plain).map(|packet| (track, packet))
+            let packet = repaired(tables, track, packet, plain);
+            Ok(packet.map(|packet| Accepted { track, packet, len, repeated: true }))
         }
-    };
-    Ok(packet.map(|(track, packet)| (track, packet, opened.len)))
+    }
 }
 
 /// Reads a plaintext packet. The sequence number, encoding and epoch are filled in later.
@@ -226,41 +242,79 @@ fn repaired(
 /// A packet of a known track: statistics, gaps, key frames; then to everyone.
 fn arrive(
     tables: &mut Tables,
-    place: TrackPlace,
-    mut packet: Packet,
+    accepted: Accepted,
     plain: &[u8],
     now: Instant,
     host: &mut impl Host,
 ) {
+    let Accepted { track: place, mut packet, repeated, .. } = accepted;
     let Some(track) = tables.tracks.at_mut(place) else { return };
     let Some(payload) = track.payload(packet.payload_type).copied() else {
         return;
     };
-    let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
-    let repairable = match state.admit(packet.sequence, now) {
+    let Some(arrival) = track.admit(&packet, &payload, repeated, now) else { return };
+    match arrival {
         Arrival::Known => return,
-        Arrival::Newer { repairable } => repairable,
-        Arrival::Missing => true,
-    };
+        Arrival::Missing(Filled::Answered) => tables.counters.repaired += 1,
+        Arrival::Newer { .. } | Arrival::Missing(Filled::Late) => {}
+    }
+    if !track.listed && track.has_gaps() {
+        track.listed = true;
+        tables.gapped.push(place);
+    }
+    let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
     packet.epoch = state.epoch;
     packet.codec = payload.codec;
-    packet.frame.key =
-        packet.payload_len > 0 && is_key_frame_start(payload.codec, packet.payload(plain));
-    if packet.frame.key {
-        state.key_frames.arrived();
+    if packet.payload_len > 0 {
+        read_frame(&mut packet, &mut state.frames, plain);
     }
-    state.reception.on_packet(packet.sequence, packet.timestamp, payload.clock_rate, now);
+    // Of other codecs a decoder can start with every packet, and needs those before all the same.
+    let predicted = track.kind == MediaKind::Video && payload.codec != Codec::Other;
+    if packet.frame.key && predicted {
+        state.on_key_frame(arrival);
+    }
     track.newest_at = now;
     track.silent = false;
     let id = track.id;
+    let voice = track.voice(&packet, plain, now);
     if !std::mem::replace(&mut track.active, true) {
         host.event(Event::TrackStarted { track: id });
     }
+    if let Some(Voice { level, speaking }) = voice {
+        host.event(Event::AudioLevel { track: id, level, speaking });
+    }
     let Some(feed) = tables.feeds.place(FeedName(id)) else { return };
-    if !repairable && payload.pli {
+    if arrival == (Arrival::Newer { repairable: false }) {
         tables.want_key_frame(feed, packet.encoding, now, host);
     }
     fan_out(tables, feed, &packet, plain, now, host);
+}
+
+/// What a packet says of its frame: layers, running numbers, and where the primary block of
+/// redundant audio is.
+fn read_frame(packet: &mut Packet, frames: &mut FrameReader, plain: &[u8]) {
+    let payload = packet.payload(plain);
+    let described = packet.elements().iter().find_map(|element| {
+        let at = usize::from(element.offset);
+        let wanted = element.extension == Extension::DependencyDescriptor;
+        plain.get(at..at + usize::from(element.len)).filter(|_| wanted)
+    });
+    packet.frame = frames.read(packet.codec, payload, packet.marker, described);
+    let frame_number = described.and_then(|data| data.get(1..3)?.try_into().ok());
+    let frame_number = frame_number.map(u16::from_be_bytes);
+    let (picture_id, tl0) = match packet.codec {
+        Codec::Vp8 => vp8::Descriptor::parse(payload)
+            .map_or((None, None), |it| (it.picture_id, it.tl0_picture_index)),
+        Codec::Vp9 => vp9::Descriptor::parse(payload)
+            .map_or((None, None), |it| (it.picture_id, it.tl0_picture_index)),
+        _ => (None, None),
+    };
+    let picture_id = picture_id.map(|id| id.value);
+    packet.primary = match packet.codec {
+        Codec::Red => red::primary(payload).map(|it| (it.payload_type, it.offset as u16)),
+        _ => None,
+    };
+    packet.picture = PictureNumbers { picture_id, tl0, frame_number };
 }
 
 /// Keeps the packet in the history and sends it to every target of its feed.
@@ -272,7 +326,7 @@ fn fan_out(
     now: Instant,
     host: &mut impl Host,
 ) {
-    let Tables { feeds, subscriptions, peers, history, counters, .. } = tables;
+    let Tables { feeds, subscriptions, peers, history, counters, paced, .. } = tables;
     let Some(feed) = feeds.at_mut(feed) else { return };
     keep(history, feed, packet, plain, now);
     for core in feed.cores() {
@@ -284,47 +338,67 @@ fn fan_out(
     }
     for place in &feed.subscriptions {
         let Some(subscription) = subscriptions.at_mut(*place) else { continue };
-        let Some(peer) = peers.at(subscription.peer) else { continue };
-        forward(counters, subscription, peer, (packet, plain), now, host);
+        let peer_place = subscription.peer;
+        let Some(peer) = peers.at_mut(peer_place) else { continue };
+        if peer.sealing().is_none() {
+            continue;
+        }
+        let (numbers, fill) = match subscription.pick(packet, |e| feed.clock(e), now) {
+            Pick::Forward(numbers) => (numbers, false),
+            Pick::Fill(numbers) => (numbers, true),
+            Pick::Skip => continue,
+        };
+        let waiting = Waiting {
+            subscription: *place,
+            feed: subscription.feed,
+            encoding: packet.encoding,
+            epoch: packet.epoch,
+            source: packet.sequence,
+            numbers,
+            fill,
+            len: packet.payload_len,
+        };
+        if subscription.kind == MediaKind::Video && let_wait(peer, waiting, now) {
+            counters.paced += 1;
+            list(paced, peer, peer_place);
+        } else {
+            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, now, host);
+        }
+    }
+}
+
+/// Lets a packet wait where it would come faster than its subscriber's pace.
+fn let_wait(peer: &mut Peer, waiting: Waiting, now: Instant) -> bool {
+    let Some(downlink) = peer.downlink.as_mut() else { return false };
+    let waits = downlink.is_busy(now);
+    if waits {
+        downlink.wait(waiting);
+    }
+    waits
+}
+
+/// Has a peer looked after at the next tick.
+fn list(paced: &mut Vec<PeerPlace>, peer: &mut Peer, place: PeerPlace) {
+    if let Some(downlink) = peer.downlink.as_mut().filter(|downlink| !downlink.listed) {
+        downlink.listed = true;
+        paced.push(place);
     }
 }
 
 fn keep(
     history: &mut History,
-    feed: &mut crate::route::Feed<Index>,
+    feed: &mut Feed<Index>,
     packet: &Packet,
     plain: &[u8],
     now: Instant,
 ) {
-    let video = feed.kind == common::media::MediaKind::Video;
-    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video)) {
+    let video = feed.kind == MediaKind::Video;
+    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video), now) {
         if fresh {
             encoding.index.clear();
         }
         encoding.newest_at = Some(now);
-        history.keep(&mut encoding.index, packet, plain);
+        encoding.meter.count(&packet.frame, plain.len());
+        history.keep(&mut encoding.index, packet, plain, now);
     }
-}
-
-/// One packet into one subscriber's send slot.
-fn forward(
-    counters: &mut Counters,
-    subscription: &mut Subscription,
-    peer: &Peer,
-    (packet, plain): (&Packet, &[u8]),
-    now: Instant,
-    host: &mut impl Host,
-) {
-    let Some((seal, to)) = peer.sealing() else { return };
-    let Pick::Forward { index, timestamp, payload_type } = subscription.pick(packet, now) else {
-        return;
-    };
-    let Some(slot) = host.reserve() else { return counters.drop(Drop::NoSendSlot) };
-    let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
-    let names = (&peer.extensions, subscription.mid);
-    let sealed = seal_packet(seal, slot, numbers, (packet, plain), names);
-    let Some(len) = sealed else { return counters.drop(Drop::TooLong) };
-    send(counters, host, to, len);
-    counters.media_out += 1;
-    subscription.on_sent(usize::from(packet.payload_len));
 }

@@ -70,6 +70,9 @@ impl Tables {
         let Some(subscription) = self.subscriptions.remove(place) else { return };
         if let Some(peer) = self.peers.at_mut(subscription.peer) {
             peer.subscriptions.retain(|kept| *kept != place);
+            if let Some(downlink) = &mut peer.downlink {
+                downlink.forget(place);
+            }
         }
         if let Some(feed) = self.feeds.at_mut(subscription.feed) {
             feed.leave(place);
@@ -80,6 +83,7 @@ impl Tables {
     /// Removes a published track from all tables; its subscriptions stay, without packets.
     pub(crate) fn remove_track(&mut self, place: TrackPlace) {
         let Some(track) = self.tracks.remove(place) else { return };
+        self.gapped.retain(|listed| *listed != place);
         if let Some(peer) = self.peers.at_mut(track.peer) {
             peer.tracks.retain(|kept| *kept != place);
             peer.streams.release(place);
