@@ -24,8 +24,8 @@ const STEP_MIN: u64 = 1;
 /// A higher rung than the present one must fit with this much to spare (in 1/16): else small changes
 /// of rates and estimate make layers flap.
 const SPARE: u64 = 2;
-/// The lowest rung is kept while at least this part (in 1/16) of it fits; below, video pauses so that
-/// audio gets through.
+/// The lowest rung is kept while at least this part (in 1/16) of it fits; below, on a path under
+/// strain, video pauses so that audio gets through.
 const LOWEST_MIN: u64 = 10;
 /// Share of an estimate for what is sent beside media: RTCP, resends.
 const OVERHEAD: u64 = 1;
@@ -199,7 +199,9 @@ impl Tables {
         let budget =
             estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 16).saturating_sub(fixed));
         let used = raise(&mut shares, budget, lowest);
-        let pause = used * LOWEST_MIN / 16 > budget;
+        let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);
+        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+        let pause = downlink.is_some_and(|downlink| downlink.pauses(short, fits, now));
         for share in &shares {
             self.show(place, share, pause, now, host);
         }

@@ -16,6 +16,12 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_millis(60);
 const BURST: Duration = Duration::from_millis(10);
 /// And at least this many bytes: two full packets.
 const BURST_MIN: u64 = 3_000;
+/// Loss that shows a path under strain.
+const LOSS_STRAIN: f32 = 0.1;
+/// Queueing on the path that does.
+const QUEUE_STRAIN: Duration = Duration::from_millis(200);
+/// So long the strain is borne before video pauses.
+const STARVING_MAX: Duration = Duration::from_millis(1_000);
 /// Most packets that wait; further ones do not wait.
 const WAITING_MAX: usize = 1_024;
 
@@ -49,6 +55,10 @@ pub(crate) struct Downlink {
     /// Bytes sent ahead of the pace.
     debt: u64,
     paid_at: Instant,
+    /// Since when there is too little for the least video.
+    starving: Option<Instant>,
+    /// Whether video pauses for that.
+    paused: bool,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
 }
@@ -61,6 +71,8 @@ impl Downlink {
             listed: false,
             debt: 0,
             paid_at: now,
+            starving: None,
+            paused: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -88,6 +100,26 @@ impl Downlink {
         let packet = self.waiting.pop_front()?;
         self.waiting_bytes -= u64::from(packet.len);
         Some(packet)
+    }
+
+    /// Whether video is to pause, so that sound gets through. `short` says that the estimate is far
+    /// below the least video, `fits` that it carries it. Only a path that shows the strain for a
+    /// while counts: an estimate may also be low because nobody tried.
+    pub(crate) fn pauses(&mut self, short: bool, fits: bool, now: Instant) -> bool {
+        let strained =
+            self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN;
+        if self.paused {
+            self.paused = !fits;
+        } else if short && strained {
+            let since = *self.starving.get_or_insert(now);
+            self.paused = now.saturating_duration_since(since) >= STARVING_MAX;
+        } else {
+            self.starving = None;
+        }
+        if self.paused {
+            self.starving = None;
+        }
+        self.paused
     }
 
     /// Whether packets wait.
