@@ -61,6 +61,8 @@ pub(crate) struct Subscription {
     pub octets: u32,
     /// The last sender report: middle 32 bits of its NTP timestamp, and when it left.
     pub reported: Option<(u32, Instant)>,
+    /// The source changed since: its clock is to be told.
+    pub clock_due: bool,
     payloads: Vec<PayloadMapping>,
 }
 
@@ -90,6 +92,7 @@ impl Subscription {
             packets: 0,
             octets: 0,
             reported: None,
+            clock_due: false,
             payloads: facts.payloads.clone(),
         }
     }
@@ -266,6 +269,7 @@ impl Subscription {
         let aligned = self.aligned(packet, shown, clock);
         self.rewrite.begin(self.feed, packet, (self.clock_rate, aligned), now);
         self.layers.begun(packet);
+        self.clock_due = true;
         self.rename();
         true
     }
