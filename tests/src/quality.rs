@@ -232,8 +232,8 @@ impl Outcome {
         let uneven = |pair: &&[Shown]| {
             pair[1].at - pair[0].at > FREEZE_MIN || pair[0].encoding != pair[1].encoding
         };
-        let pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
-        let settled = pairs.filter(uneven).next_back().map_or(shown[0].at, |pair| pair[1].at);
+        let mut pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
+        let settled = pairs.rfind(uneven).map_or(shown[0].at, |pair| pair[1].at);
         Some(settled.saturating_duration_since(change))
     }
 
