@@ -35,6 +35,13 @@ pub enum Codec {
     Other,
 }
 
+impl Codec {
+    /// Whether it is one of the audio codecs known by name.
+    pub const fn is_audio(self) -> bool {
+        matches!(self, Codec::Opus | Codec::Pcmu | Codec::Pcma | Codec::Red)
+    }
+}
+
 /// RTP header extensions the data plane knows (RFC 8285 elements by their URI).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]

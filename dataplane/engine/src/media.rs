@@ -362,7 +362,7 @@ fn fan_out(
             counters.paced += 1;
             list(paced, peer, peer_place);
         } else {
-            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, now, host);
+            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, host);
         }
     }
 }
@@ -398,7 +398,7 @@ fn keep(
             encoding.index.clear();
         }
         encoding.newest_at = Some(now);
-        encoding.meter.count(&packet.frame, plain.len());
+        encoding.count(packet, plain.len());
         history.keep(&mut encoding.index, packet, plain, now);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::id::{CoreId, TrackId};
 use common::limits::CORES_MAX;
-use common::media::MediaKind;
+use common::media::{Codec, MediaKind};
 
 use crate::kit::clock::ClockPair;
 use crate::kit::packet::Packet;
@@ -30,6 +30,8 @@ pub(crate) struct FeedEncoding<I> {
     pub clock: Option<ClockPair>,
     /// What its layers cost.
     pub meter: Meter,
+    /// Timestamp of the newest key frame.
+    key_picture: Option<u32>,
 }
 
 /// A track's packets on one core. `I` indexes the history.
@@ -51,6 +53,21 @@ pub(crate) struct Feed<I> {
 }
 
 const _: () = assert!(CORES_MAX <= 64);
+
+impl<I> FeedEncoding<I> {
+    /// Counts a packet of `len` bytes. Key frames are left out: each comes because somebody asked,
+    /// and is no part of what the encoding costs from then on.
+    pub(crate) fn count(&mut self, packet: &Packet, len: usize) {
+        // Of sound, and of codecs that are not known, every packet is one.
+        let predicted = !packet.codec.is_audio() && packet.codec != Codec::Other;
+        if packet.frame.key && predicted {
+            self.key_picture = Some(packet.timestamp);
+        }
+        if self.key_picture != Some(packet.timestamp) {
+            self.meter.count(&packet.frame, len);
+        }
+    }
+}
 
 impl<I> Feed<I> {
     /// A feed without targets.
@@ -142,6 +159,7 @@ impl<I> Feed<I> {
                 newest_at: None,
                 clock: None,
                 meter: Meter::new(now),
+                key_picture: None,
             });
         }
         let encoding = self.encodings.get_mut(number)?;

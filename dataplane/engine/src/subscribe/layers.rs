@@ -37,8 +37,12 @@ pub(crate) struct Layers {
     changing: Option<Instant>,
     /// Timestamp of the newest picture.
     picture: Option<u32>,
-    /// Nothing is to be sent at all.
+    /// Nothing is to be sent at all, from the next picture on.
     paused: bool,
+    /// Nothing is sent.
+    stopped: bool,
+    /// The source shown ends with its picture, whether its successor is there or not.
+    cut: bool,
 }
 
 impl Layers {
@@ -54,6 +58,8 @@ impl Layers {
             changing: None,
             picture: None,
             paused: false,
+            stopped: false,
+            cut: false,
         }
     }
 
@@ -67,7 +73,7 @@ impl Layers {
         self.wanted_target
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether nothing is to be sent, from the next picture on at the latest.
     pub(crate) fn paused(&self) -> bool {
         self.paused
     }
@@ -79,8 +85,9 @@ impl Layers {
 
     /// Stops sending, or starts again at the next key frame.
     pub(super) fn pause(&mut self, paused: bool, now: Instant) {
-        if self.paused && !paused {
+        if self.stopped && !paused {
             self.wait(now);
+            self.stopped = false;
         }
         self.paused = paused;
     }
@@ -89,7 +96,7 @@ impl Layers {
     pub(super) fn want(&mut self, encoding: u8, shown: Option<u8>, now: Instant) -> bool {
         let changed = self.wanted != Some(encoding);
         self.wanted = Some(encoding);
-        if shown == Some(encoding) && !self.paused {
+        if shown == Some(encoding) && !self.stopped {
             self.waiting = None;
             return false;
         }
@@ -97,6 +104,12 @@ impl Layers {
             self.wait(now);
         }
         changed
+    }
+
+    /// Ends the source that is shown with its present picture: the path is full, and what goes on
+    /// would only keep the wanted encoding waiting.
+    pub(crate) fn cut(&mut self) {
+        self.cut = self.waiting.is_some();
     }
 
     /// Wants the layers of `target`.
@@ -150,7 +163,19 @@ impl Layers {
         self.wish = packet.frame.available.nearest(self.wanted_target);
         self.target = if right { self.wish } else { Target::ALL };
         self.changing = None;
+        self.cut = false;
         self.picture = Some(packet.timestamp);
+    }
+
+    /// Whether sending stops before this packet, which is the newest of the source shown: a picture
+    /// is not cut in two.
+    pub(super) fn stops(&mut self, packet: &Packet) -> bool {
+        let stops = (self.paused || self.cut) && self.picture != Some(packet.timestamp);
+        if stops {
+            self.stopped = self.paused;
+            self.cut = false;
+        }
+        stops
     }
 
     /// Looks whether the layers change with this packet, which is the newest of the source shown.
@@ -182,7 +207,7 @@ impl Layers {
 
     /// Whether a packet of the source shown belongs to what is forwarded.
     pub(super) fn includes(&self, packet: &Packet) -> bool {
-        !self.paused && !packet.is_padding() && packet.frame.indications.includes(self.target)
+        !self.stopped && !packet.is_padding() && packet.frame.indications.includes(self.target)
     }
 
     /// The marker bit: the last packet of a picture as far as it is forwarded.

@@ -3,6 +3,7 @@
 //! on the lowest, then all are raised rung by rung, in turn, as far as the estimate goes. So tracks
 //! have equal priority, and audio comes first.
 
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use common::command::LayerChoice;
@@ -23,12 +24,19 @@ const RUNGS_MAX: usize = ENCODINGS_MAX * SPATIAL_MAX as usize + TEMPORAL_MAX as 
 const STEP_MIN: u64 = 1;
 /// A higher rung than the present one must fit with this much to spare (in 1/16): else small changes
 /// of rates and estimate make layers flap.
-const SPARE: u64 = 2;
+const SPARE: u64 = 1;
 /// The lowest rung is kept while at least this part (in 1/16) of it fits; below, on a path under
 /// strain, video pauses so that audio gets through.
 const LOWEST_MIN: u64 = 10;
-/// Share of an estimate for what is sent beside media: RTCP, resends.
+/// What costs more than so many times what fits is not sent until its successor begins: it would only
+/// fill a queue in front of that.
+const CUT: u64 = 2;
+/// Probing goes on until the estimate is this many times what everything costs.
+const HEADROOM: u64 = 2;
+/// Share (in 1/64) of an estimate for what rates do not count: authentication tags, RTCP.
 const OVERHEAD: u64 = 1;
+/// What is shown stays until it costs this much (in 1/16) more than there is: estimates waver.
+const TOLERANCE: u64 = 2;
 
 /// One choice: an encoding, its layers, what they cost in bit/s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +105,8 @@ impl Ladder {
     fn push_whole(&mut self, feed: &Feed<Index>, encoding: u8) {
         let state = feed.encodings.get(usize::from(encoding));
         let rate = state.map_or(0, |state| state.meter.rate(Target::ALL));
-        self.push(Rung { encoding, target: Target::ALL, rate });
+        let target = state.map_or(Target::ALL, |state| state.meter.least_of(Target::ALL));
+        self.push(Rung { encoding, target, rate });
     }
 
     /// An encoding with one, two, ... of its spatial layers.
@@ -109,8 +118,7 @@ impl Ladder {
             let target = Target::new(spatial, TEMPORAL_MAX - 1);
             let rate = state.meter.rate(target);
             if rate > below + whole * STEP_MIN / 16 {
-                // The highest layer there is stands for all: whatever is added later belongs to it.
-                let target = if rate == whole { Target::ALL } else { target };
+                let target = state.meter.least_of(target);
                 self.push(Rung { encoding, target, rate });
                 below = rate;
             }
@@ -122,7 +130,7 @@ impl Ladder {
         let Some(lowest) = self.rungs().first().copied() else { return };
         let Some(state) = feed.encodings.get(usize::from(lowest.encoding)) else { return };
         let mut above = lowest.rate;
-        for temporal in (0..TEMPORAL_MAX - 1).rev() {
+        for temporal in (0..lowest.target.temporal()).rev() {
             let target = Target::new(lowest.target.spatial(), temporal);
             let rate = state.meter.rate(target);
             if rate > 0 && rate + lowest.rate * STEP_MIN / 16 < above {
@@ -165,13 +173,25 @@ impl Share {
         self.ladder.rungs().last().map_or(0, |rung| rung.rate)
     }
 
-    /// What going one rung up must have free, and what it will use.
-    fn next(&self) -> Option<(u64, u64)> {
+    /// How the choice differs from what is shown.
+    fn moves(&self) -> Ordering {
+        self.present.map_or(Ordering::Equal, |present| self.chosen.cmp(&present))
+    }
+
+    /// What going one rung up must have free, and what it will use; nothing where that is above
+    /// what is shown and the brake is not `open`.
+    fn next(&self, open: bool) -> Option<(u64, u64)> {
         let next = self.ladder.rungs().get(self.chosen + 1)?;
         let rises = self.present.is_none_or(|present| self.chosen + 1 > present);
-        let spare = if rises { next.rate * SPARE / 16 } else { 0 };
+        if rises && !open && self.present.is_some() {
+            return None;
+        }
         let more = next.rate.saturating_sub(self.rate());
-        Some((more + spare, more))
+        let needed = match rises {
+            true => more + next.rate * SPARE / 16,
+            false => more.saturating_sub(next.rate * TOLERANCE / 16),
+        };
+        Some((needed, more))
     }
 }
 
@@ -179,8 +199,9 @@ impl Tables {
     /// Chooses what each subscription of a peer shows. Cost: the ladders of its video subscriptions;
     /// called a few times a second per peer.
     pub(crate) fn allocate(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) {
-        let Some(peer) = self.peers.at(place) else { return };
-        let estimate = peer.downlink.as_ref().map(|downlink| downlink.congestion.estimate());
+        let Some(peer) = self.peers.at_mut(place) else { return };
+        let estimate = peer.downlink.as_mut().map(|downlink| downlink.budget());
+        let peer = &*peer;
         let mut shares = std::mem::take(&mut self.shares);
         shares.clear();
         let (mut fixed, mut lowest, mut top) = (0, 0, 0);
@@ -197,8 +218,9 @@ impl Tables {
             shares.push(share);
         }
         let budget =
-            estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 16).saturating_sub(fixed));
-        let used = raise(&mut shares, budget, lowest);
+            estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 64).saturating_sub(fixed));
+        let open = peer.downlink.as_ref().is_none_or(|downlink| downlink.brake.is_open(now));
+        let used = raise(&mut shares, budget, lowest, open);
         let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);
         let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
         let pause = downlink.is_some_and(|downlink| downlink.pauses(short, fits, now));
@@ -208,8 +230,16 @@ impl Tables {
         self.shares = shares;
         let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
         if let Some(downlink) = downlink {
+            let moved = |way: Ordering| self.shares.iter().any(|share| share.moves() == way);
+            if moved(Ordering::Less) {
+                downlink.brake.on_fall(now);
+            } else if moved(Ordering::Greater) {
+                downlink.brake.on_raise(now);
+            }
             let sent = if pause { fixed } else { fixed + used };
-            let wanted = if pause || used < top { fixed + top } else { 0 };
+            // Room for a key frame, and for what a publisher may add.
+            let enough = downlink.congestion.estimate() >= (fixed + top) * HEADROOM;
+            let wanted = if pause || used < top || !enough { (fixed + top) * 3 / 2 } else { 0 };
             downlink.congestion.set_demand(sent, wanted);
         }
     }
@@ -223,6 +253,8 @@ impl Tables {
         now: Instant,
         host: &mut impl Host,
     ) -> Option<()> {
+        let downlink = self.peers.at(place)?.downlink.as_ref();
+        let draining = downlink.is_some_and(|downlink| downlink.is_draining());
         let rung = *share.ladder.rungs().get(share.chosen)?;
         let subscription = self.subscriptions.at_mut(share.subscription)?;
         let pause = pause && !share.is_pinned(&subscription.choice);
@@ -234,6 +266,14 @@ impl Tables {
         let needs_key_frame = subscription.want(rung.encoding, rung.target, now);
         if before != (Some(rung.encoding), rung.target) && before.0.is_some() {
             self.counters.layer_changes += 1;
+        }
+        if let Some(shown) = subscription.rewrite.encoding().filter(|shown| *shown != rung.encoding)
+        {
+            let shown = self.feeds.at(subscription.feed)?.encodings.get(usize::from(shown));
+            let rate = shown.map_or(0, |state| state.meter.rate(Target::ALL));
+            if rate > rung.rate * CUT && draining {
+                subscription.layers.cut();
+            }
         }
         let feed = subscription.feed;
         if needs_key_frame && !pause && self.peers.at(place)?.sealing().is_some() {
@@ -251,13 +291,13 @@ impl Share {
 }
 
 /// Raises all shares rung by rung while `budget` lasts; returns what they use together.
-fn raise(shares: &mut [Share], budget: u64, lowest: u64) -> u64 {
+fn raise(shares: &mut [Share], budget: u64, lowest: u64, open: bool) -> u64 {
     let mut used = lowest;
     let mut raised = true;
     while raised {
         raised = false;
         for share in shares.iter_mut() {
-            let Some((needed, more)) = share.next() else { continue };
+            let Some((needed, more)) = share.next(open) else { continue };
             if used.saturating_add(needed) <= budget {
                 share.chosen += 1;
                 used += more;

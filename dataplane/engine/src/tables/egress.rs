@@ -1,10 +1,10 @@
 //! The last steps of a packet towards a peer: number, seal, send, account; or wait for its turn. The
 //! only place where packets of media and padding leave.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::counters::{Counters, Drop};
-use common::media::Label;
+use common::media::{Label, MediaKind};
 use proto::congestion::SentKind;
 
 use super::{Tables, send};
@@ -13,13 +13,23 @@ use crate::host::Host;
 use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
 use crate::kit::table::{PeerPlace, SubscriptionPlace};
-use crate::subscribe::{Subscription, seal_packet, seal_padding, seal_rtx};
+use crate::subscribe::{Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
 use crate::transport::{Outlet, Peer, Waiting};
 
 /// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
 const PADDING: u8 = 255;
 /// Probing packets in one turn of one peer, whatever is due.
 const PROBES_MAX: usize = 64;
+
+/// A packet that was resent this often without success keeps a picture waiting too long: a key frame
+/// is the better remedy.
+const REPEATS_HOPEFUL: u8 = 4;
+/// A resend that is not the first has so many copies with it, where the path only loses: one more
+/// round trip is dearer than a few more packets.
+const COPIES_MORE: u8 = 2;
+/// Least time between two such key frames for one subscription: its losses are not to cost others
+/// much.
+const RESCUE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What leaves.
 #[derive(Clone, Copy)]
@@ -39,7 +49,6 @@ pub(crate) fn emit(
     outlet: Outlet<'_>,
     (parcel, mut numbers): (Parcel<'_>, Numbers),
     (mid, numbered): (Label, bool),
-    now: Instant,
     host: &mut impl Host,
 ) -> bool {
     let Outlet { seal, to, extensions, downlink } = outlet;
@@ -70,7 +79,7 @@ pub(crate) fn emit(
                 Parcel::Padding(_) => SentKind::Probe,
                 Parcel::Media(..) | Parcel::Repeat(..) => SentKind::Media,
             };
-            downlink.congestion.on_sent(len, kind, now);
+            downlink.congestion.on_sent(len, kind, host.departure());
         }
     }
     true
@@ -83,13 +92,12 @@ pub(crate) fn emit_new(
     subscription: &mut Subscription,
     (packet, plain, fill): (&Packet, &[u8], bool),
     numbers: Numbers,
-    now: Instant,
     host: &mut impl Host,
 ) {
     let Some(outlet) = peer.outlet() else { return };
     let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
     let names = (subscription.mid, subscription.may_be_numbered());
-    if emit(counters, outlet, (parcel, numbers), names, now, host) {
+    if emit(counters, outlet, (parcel, numbers), names, host) {
         counters.media_out += 1;
         subscription.on_sent(usize::from(packet.payload_len));
     }
@@ -154,7 +162,7 @@ impl Tables {
         if packet.epoch == waiting.epoch {
             let packet = (packet, plain, waiting.fill);
             let numbers = waiting.numbers;
-            emit_new(&mut self.counters, peer, subscription, packet, numbers, now, host);
+            emit_new(&mut self.counters, peer, subscription, packet, numbers, host);
         }
         Some(())
     }
@@ -168,7 +176,7 @@ impl Tables {
                 // Its next burst is due in a few milliseconds, long before the next tick.
                 return downlink.congestion.next_probe().is_some();
             };
-            if probe.bytes == 0 || self.send_padding(place, now, host).is_none() {
+            if probe.bytes == 0 || self.send_padding(place, host).is_none() {
                 return true;
             }
         }
@@ -176,7 +184,7 @@ impl Tables {
     }
 
     /// One packet of padding on the retransmission stream of a video that has begun.
-    fn send_padding(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> Option<()> {
+    fn send_padding(&mut self, place: PeerPlace, host: &mut impl Host) -> Option<()> {
         let peer = self.peers.at_mut(place)?;
         let carrier = peer.subscriptions.iter().copied().find(|place| {
             let found = self.subscriptions.at(*place);
@@ -186,16 +194,16 @@ impl Tables {
         let numbers = subscription.next_padding()?;
         let names = (subscription.mid, true);
         let parcel = (Parcel::Padding(PADDING), numbers);
-        if !emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+        if !emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             return None;
         }
         self.counters.probes += 1;
         Some(())
     }
 
-    /// Sends a packet of `subscription` again that its receiver misses: as RTX (RFC 4588) where
-    /// negotiated, else under its own index, if that gives the same bytes.
-    pub(crate) fn resend(
+    /// Sends a packet of `subscription` again that its receiver misses. Where that is no way any more
+    /// to repair the picture, a key frame is asked for.
+    pub(crate) fn repair(
         &mut self,
         place: PeerPlace,
         subscription: SubscriptionPlace,
@@ -203,6 +211,51 @@ impl Tables {
         now: Instant,
         host: &mut impl Host,
     ) -> Option<()> {
+        if self.resend(place, subscription, sequence, now, host)? {
+            let lost = self.subscriptions.at_mut(subscription)?;
+            lost.hopeless = lost.hopeless.max(Some(lost.rewrite.sent_as(sequence)?.index));
+            self.rescue(subscription, now, host);
+        }
+        Some(())
+    }
+
+    /// Asks for a key frame when a picture of `subscription` cannot be repaired, unless one that
+    /// came later was sent already. Receivers that gave up asking wait seconds before they do.
+    pub(crate) fn rescue(
+        &mut self,
+        place: SubscriptionPlace,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<()> {
+        let subscription = self.subscriptions.at_mut(place)?;
+        let index = subscription.hopeless.filter(|_| subscription.kind == MediaKind::Video)?;
+        if index < subscription.newest_key {
+            subscription.hopeless = None;
+            return None;
+        }
+        let rested = subscription
+            .rescued
+            .is_none_or(|at| now.saturating_duration_since(at) >= RESCUE_INTERVAL);
+        if rested {
+            (subscription.hopeless, subscription.rescued) = (None, Some(now));
+            let feed = subscription.feed;
+            let encoding = subscription.rewrite.encoding()?;
+            self.want_key_frame(feed, encoding, now, host);
+        }
+        Some(())
+    }
+
+    /// Sends a packet again, if it is there and may be: as RTX (RFC 4588) where negotiated, else
+    /// under its own index, if that gives the same bytes. Returns whether the receiver should not
+    /// count on it; None when there is nothing to say about that number.
+    fn resend(
+        &mut self,
+        place: PeerPlace,
+        subscription: SubscriptionPlace,
+        sequence: u16,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<bool> {
         let subscription = self.subscriptions.at_mut(subscription)?;
         let peer = self.peers.at_mut(place)?;
         let sent = subscription.rewrite.sent_as(sequence)?;
@@ -211,27 +264,40 @@ impl Tables {
         let (packet, plain, age) = self.history.find(&kept.index, sent.number, now)?;
         if age > useful(feed.kind) {
             self.counters.nacked_late += 1;
-            return None;
+            return Some(true);
         }
         let own = subscription.again(packet, sent.index)?;
-        // A report of the same loss that crossed the resend on the way is not a new loss.
-        let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;
-        if !subscription.budget.spend(sent.index, spacing, now) {
-            self.counters.resends_refused += 1;
+        if sent.index < subscription.newest_key && subscription.kind == MediaKind::Video {
+            self.counters.nacked_late += 1;
             return None;
         }
+        // A report of the same loss that crossed the resend on the way is not a new loss.
+        let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;
+        let repeats = match subscription.budget.spend(sent.index, spacing, now) {
+            Verdict::Granted { repeats } => repeats,
+            verdict => {
+                self.counters.resends_refused += 1;
+                return Some(verdict == Verdict::Spent);
+            }
+        };
         let downlink = peer.downlink.as_ref();
         let numbered = downlink.is_some() && subscription.may_be_numbered();
         let waits = downlink.is_some_and(|downlink| downlink.has_waiting());
         let parcel = match subscription.next_rtx(packet, own) {
             Some(rtx) => (Parcel::Repeat(packet, plain, sequence), rtx),
-            None if numbered || waits || sent.index < subscription.same_since => return None,
+            None if numbered || waits || sent.index < subscription.same_since => return Some(true),
             None => (Parcel::Media(packet, plain), own),
         };
         let names = (subscription.mid, numbered);
-        if emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+        if emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             self.counters.resent += 1;
         }
-        Some(())
+        let copies = if repeats > 1 && !peer.is_strained() { COPIES_MORE } else { 0 };
+        for _ in 0..copies {
+            let Some(rtx) = subscription.next_rtx(packet, own) else { break };
+            let parcel = (Parcel::Repeat(packet, plain, sequence), rtx);
+            emit(&mut self.counters, peer.outlet()?, parcel, names, host);
+        }
+        Some(repeats >= REPEATS_HOPEFUL)
     }
 }

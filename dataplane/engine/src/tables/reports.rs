@@ -57,9 +57,11 @@ impl Tables {
         }
     }
 
-    /// Tells a peer the clocks of sources that changed since the last call. The next sender report of
-    /// the publisher may be seconds away, and the old one pairs sound and picture wrongly.
-    pub(crate) fn report_changed_clocks(
+    /// Looks after what could not be done at once for the subscriptions of a peer: tells the clocks of
+    /// sources that changed since the last call (the next sender report of the publisher may be
+    /// seconds away, and the old one pairs sound and picture wrongly), and asks for key frames that
+    /// a loss made necessary.
+    pub(crate) fn serve_subscriptions(
         &mut self,
         place: PeerPlace,
         now: Instant,
@@ -71,6 +73,7 @@ impl Tables {
         {
             next += 1;
             self.report_changed_clock(place, now, host);
+            self.rescue(place, now, host);
         }
     }
 

@@ -12,6 +12,8 @@ use crate::kit::table::{FeedPlace, SubscriptionPlace};
 
 /// Longest time a packet waits for its turn: the pace rises until the queue is gone within it.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(60);
+/// The same while the path has a queue of its own: what waits here is not lost there.
+const DELAY_MAX_STRAINED: Duration = Duration::from_millis(200);
 /// What may leave at once, as time at the pace.
 const BURST: Duration = Duration::from_millis(10);
 /// And at least this many bytes: two full packets.
@@ -19,9 +21,22 @@ const BURST_MIN: u64 = 3_000;
 /// Loss that shows a path under strain.
 const LOSS_STRAIN: f32 = 0.1;
 /// Queueing on the path that does.
-const QUEUE_STRAIN: Duration = Duration::from_millis(200);
+const QUEUE_STRAIN: Duration = Duration::from_millis(100);
 /// So long the strain is borne before video pauses.
 const STARVING_MAX: Duration = Duration::from_millis(1_000);
+/// First wait after layers went down. Chosen: a step back up is followed within the 4 s a viewer
+/// bears, and a queue that the step down left has drained.
+const HOLD_MIN: Duration = Duration::from_millis(1_000);
+/// Longest such wait.
+const HOLD_MAX: Duration = Duration::from_secs(16);
+/// Layers that stayed up this long were rightly raised.
+const RAISE_LASTS: Duration = Duration::from_secs(8);
+/// A fall of the estimate below this share of what it was is one that leaves a queue behind.
+const FALL: (u64, u64) = (3, 4);
+/// Queueing on the path below which it counts as drained.
+const QUEUE_DRAINED: Duration = Duration::from_millis(40);
+/// Part of the bandwidth that is used while that queue drains.
+const DRAINING: u64 = 2;
 /// Most packets that wait; further ones do not wait.
 const WAITING_MAX: usize = 1_024;
 
@@ -55,10 +70,16 @@ pub(crate) struct Downlink {
     /// Bytes sent ahead of the pace.
     debt: u64,
     paid_at: Instant,
+    /// Brake on going up after going down.
+    pub brake: Brake,
     /// Since when there is too little for the least video.
     starving: Option<Instant>,
     /// Whether video pauses for that.
     paused: bool,
+    /// The estimate when layers were last chosen, and whether what a fall of it left on the path
+    /// still drains.
+    chosen_at: u64,
+    draining: bool,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
 }
@@ -71,8 +92,11 @@ impl Downlink {
             listed: false,
             debt: 0,
             paid_at: now,
+            brake: Brake::default(),
             starving: None,
             paused: false,
+            chosen_at: 0,
+            draining: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -106,8 +130,7 @@ impl Downlink {
     /// below the least video, `fits` that it carries it. Only a path that shows the strain for a
     /// while counts: an estimate may also be low because nobody tried.
     pub(crate) fn pauses(&mut self, short: bool, fits: bool, now: Instant) -> bool {
-        let strained =
-            self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN;
+        let strained = self.is_strained();
         if self.paused {
             self.paused = !fits;
         } else if short && strained {
@@ -120,6 +143,27 @@ impl Downlink {
             self.starving = None;
         }
         self.paused
+    }
+
+    /// Bit/s to choose layers by: less than the estimate while a queue that a fall of it left on the
+    /// path drains.
+    pub(crate) fn budget(&mut self) -> u64 {
+        let estimate = self.congestion.estimate();
+        let fell = estimate < self.chosen_at / FALL.1 * FALL.0;
+        self.chosen_at = estimate;
+        let queued = self.congestion.queue_delay() > QUEUE_DRAINED;
+        self.draining = queued && (fell || self.draining);
+        if self.draining { estimate / DRAINING } else { estimate }
+    }
+
+    /// Whether what a fall of the estimate left on the path still drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the path shows a queue or loss that is more than a path's usual one.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN
     }
 
     /// Whether packets wait.
@@ -148,8 +192,40 @@ impl Downlink {
 
     /// Bit/s: what the estimate says, or what empties the queue in time.
     fn pace(&self) -> u64 {
-        let empties = self.waiting_bytes * 8_000 / DELAY_MAX.as_millis() as u64;
-        self.congestion.pacing_rate().max(empties)
+        let (rate, delay_max) = match self.is_strained() {
+            false => (self.congestion.pacing_rate(), DELAY_MAX),
+            true => (self.congestion.estimate(), DELAY_MAX_STRAINED),
+        };
+        rate.max(self.waiting_bytes * 8_000 / delay_max.as_millis() as u64)
+    }
+}
+
+/// Keeps layers from flapping: who had to go down waits before it goes up again, longer each time
+/// that going up did not last.
+#[derive(Default)]
+pub(crate) struct Brake {
+    raised: Option<Instant>,
+    until: Option<Instant>,
+    hold: Duration,
+}
+
+impl Brake {
+    /// Layers went up.
+    pub(crate) fn on_raise(&mut self, now: Instant) {
+        self.raised = Some(now);
+    }
+
+    /// Layers went down for want of bandwidth.
+    pub(crate) fn on_fall(&mut self, now: Instant) {
+        let lasted = self.raised.map(|raised| now.saturating_duration_since(raised));
+        let failed = lasted.is_some_and(|lasted| lasted < RAISE_LASTS);
+        self.hold = if failed { (self.hold * 2).clamp(HOLD_MIN, HOLD_MAX) } else { HOLD_MIN };
+        self.until = Some(now + self.hold);
+    }
+
+    /// Whether layers may go up.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
     }
 }
 

@@ -22,7 +22,7 @@ const RATIO_MAX: f64 = 2.0;
 /// Below this ratio of arrival to send rate the link was saturated; then a little less than what
 /// arrived is what it carries.
 const RATIO_UNSATURATED: f64 = 0.9;
-const UTILIZATION: f64 = 0.95;
+const UTILIZATION: f64 = 0.98;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cluster {
@@ -149,7 +149,7 @@ mod tests {
             assert_eq!(measure(1_000, 10), Some(10e6));
             assert_eq!(measure(750, 10), Some(10e6), "arrives faster: the send rate");
             let saturated = measure(2_000, 10).unwrap_or_default();
-            assert!((saturated - 0.95 * 5e6).abs() < 1.0, "{saturated}");
+            assert!((saturated - UTILIZATION * 5e6).abs() < 1.0, "{saturated}");
             assert_eq!(measure(400, 10), None, "impossible");
             assert_eq!(measure(1_000, 7), None, "too much lost");
             assert_eq!(measure(1_000, 8), Some(10e6));

@@ -29,6 +29,14 @@ const DRAIN_US: i64 = 500_000;
 const DRAINED_US: i64 = 15_000;
 /// After so many reductions without effect it is no queue: the path became longer.
 const DRAINS_MAX: u32 = 3;
+/// A deep queue that became longer by so much with each of the last messages is congestion at once.
+/// Chosen: at a message every 50 ms, a rate a quarter above what the path carries.
+const RISE_US: i64 = 12_000;
+const RISES: u32 = 3;
+/// One that is half as deep is, when it grows twice as fast.
+const STEEP_US: i64 = 25_000;
+const STEEP_RISES: u32 = 2;
+const STEEP_DEEP_US: i64 = 60_000;
 /// With a shorter queue the rate is reduced at most by this, so often: a burst or jitter looks the
 /// same, and what arrives is then what was sent, not what the link carries.
 const EASE_SHARE: f64 = 0.85;
@@ -48,6 +56,10 @@ pub(super) struct DelayBased {
     /// When an overuse with a short queue last reduced the rate.
     eased_us: Option<i64>,
     deep: Option<Deep>,
+    /// The queue at the last message, and how many messages in a row made it markedly longer.
+    last_queue_us: i64,
+    rises: u32,
+    steep_rises: u32,
 }
 
 impl DelayBased {
@@ -61,6 +73,9 @@ impl DelayBased {
             verdict: Verdict::Clear(Usage::Normal),
             eased_us: None,
             deep: None,
+            last_queue_us: 0,
+            rises: 0,
+            steep_rises: 0,
         }
     }
 
@@ -135,7 +150,9 @@ impl DelayBased {
     /// Weighs what the detector says by the length of the queue.
     fn judge(&mut self, path: &Path, now_us: i64) -> Verdict {
         let usage = self.trendline.usage();
-        if path.queue_us() < QUEUE_DEEP_US {
+        self.follow(path.queue_us());
+        let steep = self.steep_rises >= STEEP_RISES && path.queue_us() >= STEEP_DEEP_US;
+        if path.queue_us() < QUEUE_DEEP_US && !steep {
             self.deep = None;
             let noise_us = JITTERS * path.jitter_us();
             return match usage {
@@ -146,7 +163,7 @@ impl DelayBased {
         }
         let fresh = Deep { since_us: now_us, queue_us: path.queue_us(), drains: 0 };
         let deep = self.deep.get_or_insert(fresh);
-        if usage == Usage::Over || path.loss() > FULL_LOSS {
+        if usage == Usage::Over || path.loss() > FULL_LOSS || self.rises >= RISES || steep {
             return Verdict::Severe;
         }
         if now_us - deep.since_us < DRAIN_US {
@@ -158,6 +175,17 @@ impl DelayBased {
             return Verdict::Clear(Usage::Under);
         }
         Verdict::Severe
+    }
+}
+
+impl DelayBased {
+    /// Counts how long the queue has been growing fast. The trend line needs many groups of packets,
+    /// and a queue that overflows meanwhile takes the frames in it with it.
+    fn follow(&mut self, queue_us: i64) {
+        let rise_us = queue_us - self.last_queue_us;
+        self.steep_rises = if rise_us >= STEEP_US { self.steep_rises + 1 } else { 0 };
+        self.rises = if rise_us >= RISE_US { self.rises + 1 } else { 0 };
+        self.last_queue_us = queue_us;
     }
 }
 

@@ -7,6 +7,8 @@
 /// Window before the first estimate, and after it, in microseconds (`bitrate_estimator.cc`).
 const FIRST_WINDOW_US: i64 = 500_000;
 const WINDOW_US: i64 = 150_000;
+/// Window of the rate on a busy link.
+const LATEST_US: i64 = 60_000;
 /// How much a sample far from the estimate is doubted (`bitrate_estimator.cc`).
 const UNCERTAINTY_SCALE: f64 = 10.0;
 /// Growth of the estimate's variance per window, in (kbit/s)^2 (`bitrate_estimator.cc`).
@@ -23,7 +25,7 @@ pub(super) struct Throughput {
     last_us: Option<i64>,
     estimate_kbps: Option<f64>,
     variance: f64,
-    latest_kbps: f64,
+    latest: Latest,
 }
 
 impl Throughput {
@@ -34,7 +36,7 @@ impl Throughput {
             last_us: None,
             estimate_kbps: None,
             variance: FIRST_VARIANCE,
-            latest_kbps: 0.0,
+            latest: Latest::default(),
         }
     }
 
@@ -44,9 +46,9 @@ impl Throughput {
     }
 
     /// Bit/s where a queue keeps the link busy: then the latest window is the link's rate, not what
-    /// happened to be sent. At least half of [`Throughput::bps`], for the network may have paused.
+    /// happened to be sent. At least a third of [`Throughput::bps`], for the network may have paused.
     pub(super) fn busy_bps(&self) -> Option<f64> {
-        self.estimate_kbps.map(|kbps| self.latest_kbps.clamp(kbps / 2.0, kbps) * 1_000.0)
+        self.estimate_kbps.map(|kbps| self.latest.kbps.clamp(kbps / 3.0, kbps) * 1_000.0)
     }
 
     /// Believes the next samples more, because what is sent changed.
@@ -56,8 +58,8 @@ impl Throughput {
 
     /// Adds `bytes` that arrived at `arrival_us`.
     pub(super) fn add(&mut self, bytes: u64, arrival_us: i64) {
+        self.latest.add(bytes, arrival_us);
         let Some(sample_kbps) = self.sample(bytes, arrival_us) else { return };
-        self.latest_kbps = sample_kbps;
         let Some(estimate) = self.estimate_kbps else {
             self.estimate_kbps = Some(sample_kbps);
             return;
@@ -90,6 +92,30 @@ impl Throughput {
         }
         self.bytes += bytes;
         sample
+    }
+}
+
+/// The rate of the last short window: long enough for a few packets of a thin link, short enough to
+/// lie within the time that a queue takes to fill.
+#[derive(Clone, Debug, Default)]
+struct Latest {
+    from_us: Option<i64>,
+    bytes: u64,
+    kbps: f64,
+}
+
+impl Latest {
+    fn add(&mut self, bytes: u64, arrival_us: i64) {
+        let from_us = *self.from_us.get_or_insert(arrival_us);
+        let passed_us = arrival_us.saturating_sub(from_us);
+        if passed_us >= LATEST_US || passed_us < 0 {
+            if passed_us > 0 {
+                self.kbps = 8_000.0 * self.bytes as f64 / passed_us as f64;
+            }
+            self.from_us = Some(arrival_us);
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
     }
 }
 
