@@ -22,6 +22,13 @@ const LOSS_STRAIN: f32 = 0.1;
 const QUEUE_STRAIN: Duration = Duration::from_millis(200);
 /// So long the strain is borne before video pauses.
 const STARVING_MAX: Duration = Duration::from_millis(1_000);
+/// First wait after layers went down. Chosen: a step back up is followed within the 4 s a viewer
+/// bears, and a queue that the step down left has drained.
+const HOLD_MIN: Duration = Duration::from_millis(1_000);
+/// Longest such wait.
+const HOLD_MAX: Duration = Duration::from_secs(16);
+/// Layers that stayed up this long were rightly raised.
+const RAISE_LASTS: Duration = Duration::from_secs(8);
 /// Most packets that wait; further ones do not wait.
 const WAITING_MAX: usize = 1_024;
 
@@ -55,6 +62,8 @@ pub(crate) struct Downlink {
     /// Bytes sent ahead of the pace.
     debt: u64,
     paid_at: Instant,
+    /// Brake on going up after going down.
+    pub brake: Brake,
     /// Since when there is too little for the least video.
     starving: Option<Instant>,
     /// Whether video pauses for that.
@@ -71,6 +80,7 @@ impl Downlink {
             listed: false,
             debt: 0,
             paid_at: now,
+            brake: Brake::default(),
             starving: None,
             paused: false,
             waiting: VecDeque::new(),
@@ -150,6 +160,35 @@ impl Downlink {
     fn pace(&self) -> u64 {
         let empties = self.waiting_bytes * 8_000 / DELAY_MAX.as_millis() as u64;
         self.congestion.pacing_rate().max(empties)
+    }
+}
+
+/// Keeps layers from flapping: who had to go down waits before it goes up again, longer each time
+/// that going up did not last.
+#[derive(Default)]
+pub(crate) struct Brake {
+    raised: Option<Instant>,
+    until: Option<Instant>,
+    hold: Duration,
+}
+
+impl Brake {
+    /// Layers went up.
+    pub(crate) fn on_raise(&mut self, now: Instant) {
+        self.raised = Some(now);
+    }
+
+    /// Layers went down for want of bandwidth.
+    pub(crate) fn on_fall(&mut self, now: Instant) {
+        let lasted = self.raised.map(|raised| now.saturating_duration_since(raised));
+        let failed = lasted.is_some_and(|lasted| lasted < RAISE_LASTS);
+        self.hold = if failed { (self.hold * 2).clamp(HOLD_MIN, HOLD_MAX) } else { HOLD_MIN };
+        self.until = Some(now + self.hold);
+    }
+
+    /// Whether layers may go up.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
     }
 }
 
