@@ -34,6 +34,19 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_be_bytes)
 }
 
+/// A little-endian base-128 number of at most eight bytes at the start of `bytes`, and how many there
+/// were (AV1 bitstream specification section 4.10.5).
+pub(crate) fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0u64;
+    for (place, byte) in bytes.iter().take(8).enumerate() {
+        value |= u64::from(byte & 0x7F) << (7 * place);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, place + 1));
+        }
+    }
+    None
+}
+
 /// Appends to a slot. What does not fit is not written and marks the writer as overflown; the
 /// caller looks once, at the end.
 #[derive(Debug)]

@@ -10,3 +10,4 @@ pub mod srtp;
 pub mod rtp;
 pub mod rtcp;
 pub mod payload;
+pub mod congestion;

@@ -2,6 +2,8 @@
 //!
 //! Called per packet of AV1 tracks. Must stay total over truncated and overlong elements.
 
+use crate::cursor;
+
 /// OBU type of a sequence header (AV1 bitstream specification section 6.2.2).
 const SEQUENCE_HEADER: u8 = 1;
 
@@ -40,23 +42,10 @@ impl<'a> Iterator for Elements<'a> {
         if self.count != 0 && self.index == self.count {
             return Some(std::mem::take(&mut self.rest));
         }
-        let (len, head) = leb128(self.rest)?;
+        let (len, head) = cursor::leb128(self.rest)?;
         let end = head.checked_add(len)?;
         let element = self.rest.get(head..end)?;
         self.rest = self.rest.get(end..)?;
         Some(element)
     }
-}
-
-/// A length of at most eight bytes, and how many there were (AV1 bitstream specification section
-/// 4.10.5).
-fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0u64;
-    for (place, byte) in bytes.iter().take(8).enumerate() {
-        value |= u64::from(byte & 0x7F) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, place + 1));
-        }
-    }
-    None
 }

@@ -1,10 +1,16 @@
 //! What a packet says about its frame and its layer, in one form for every codec.
 //!
-//! Scalable streams are described on a fixed grid of decode targets: target `s * 4 + t` is "every
-//! spatial layer up to `s`, every temporal layer up to `t`" ([`Target`]). A stream with fewer layers
-//! repeats its highest target on the rest of the grid, so the last target ([`Target::ALL`]) is always
-//! the whole stream. Per target a frame has the indication of the AV1 RTP specification, section
-//! "Decode Target Indications". Pure values: called per inbound video packet, no allocation.
+//! Scalable streams are described on a fixed grid of decode targets: target `s * 4 + t` shows spatial
+//! layer `s` at temporal layer `t` ([`Target`]). A stream with fewer layers repeats its highest target
+//! on the rest of the grid, so the last target ([`Target::ALL`]) is always the best picture there is.
+//! Per target a frame has a decode target indication (AV1 RTP specification, appendix A.4.2, table
+//! A.2). Pure values: called per inbound video packet, no allocation.
+//!
+//! The subscriber's side has two rules, for every codec and structure alike. Who shows a target
+//! forwards exactly the frames that are not [`Indication::Absent`] for it; who wants another target
+//! asks [`FrameFacts::allows`] at each packet. The order of targets says nothing about what is
+//! contained in what: in L3T3_KEY and S3T3 a lower spatial layer is not part of a higher one, so that
+//! going down needs a key frame there as well as going up.
 
 /// Spatial layers told apart; higher ones count as the highest.
 pub const SPATIAL_MAX: u8 = 4;
@@ -57,7 +63,7 @@ pub enum Indication {
     Absent = 0,
     /// Part of it; no other frame of it needs this one.
     Discardable = 1,
-    /// Part of it; who has decoded the target's lower layers may begin with it here.
+    /// Part of it; when this frame can be decoded, so can every later frame of the target.
     Switch = 2,
     /// Part of it; others need it.
     Required = 3,
@@ -83,6 +89,11 @@ impl Indications {
         }
     }
 
+    /// Whether the frame belongs to `target`.
+    pub const fn includes(self, target: Target) -> bool {
+        !matches!(self.of(target), Indication::Absent)
+    }
+
     /// The same with another indication for `target`.
     #[must_use]
     pub const fn with(self, target: Target, indication: Indication) -> Self {
@@ -104,9 +115,13 @@ pub struct FrameFacts {
     pub starts: bool,
     /// Last packet of the frame (of its spatial layer).
     pub ends: bool,
-    /// A decoder that has seen nothing can start with this packet: first packet of a key frame's
-    /// lowest spatial layer, or parameter sets in front of it.
+    /// A decoder that has seen nothing can start with this packet: first packet of a frame that
+    /// refers to no other, or parameter sets in front of it. With independent spatial layers (S3T3)
+    /// each has its own; otherwise only the lowest.
     pub key: bool,
+    /// The frame refers to nothing but the temporal base layer of its own spatial layer, so that who
+    /// has no other temporal layer can decode it (the Y bit of RFC 7741 section 4.2).
+    pub layer_sync: bool,
 }
 
 impl FrameFacts {
@@ -118,7 +133,35 @@ impl FrameFacts {
         starts: false,
         ends: false,
         key: false,
+        layer_sync: false,
     };
+
+    /// Whether a subscriber that shows `from` (None: nothing yet) may show `to` beginning with this
+    /// packet. Asked of the whole frames of one encoding only.
+    ///
+    /// A decoder gets on when it can decode this frame and the frame is a switch for the new target.
+    /// It can when it needs nothing (`key`), has all of its own target up to here, or has the base
+    /// layer of a layer sync. Fewer temporal layers of the same spatial layer need none of this.
+    /// RFC 7741 section 4.2, RFC 9628 section 4.2, AV1 RTP specification appendix A.4.4.
+    pub const fn allows(&self, from: Option<Target>, to: Target) -> bool {
+        let switches = matches!(self.indications.of(to), Indication::Switch);
+        let Some(from) = from else { return self.key && switches };
+        let same_layer = from.spatial() == to.spatial();
+        if same_layer && to.temporal() <= from.temporal() {
+            return self.starts;
+        }
+        let decodable = self.indications.includes(from) || self.layer_sync && same_layer;
+        (self.starts || self.key) && switches && (self.key || decodable)
+    }
+
+    /// Whether this packet ends the picture for a subscriber that shows `target`: its RTP marker bit.
+    ///
+    /// `marker` is the bit of the packet as it came, which the publisher set on the picture's last
+    /// layer. Receivers take a picture as complete by it, so it must be set on the last layer that
+    /// is forwarded (RFC 9628 section 4.1).
+    pub const fn ends_picture(&self, target: Target, marker: bool) -> bool {
+        marker || self.ends && self.spatial == target.spatial()
+    }
 }
 
 #[cfg(test)]

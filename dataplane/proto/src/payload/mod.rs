@@ -1,4 +1,5 @@
-//! What the payload says about its frame, per codec: can a decoder start here?
+//! What the payload says about its frame and layer, per codec, and the payload descriptors that are
+//! rewritten for a subscriber.
 //!
 //! Called once per inbound video packet with the payload in clear. Must never be the reason to drop
 //! a packet: a payload that cannot be read is no key frame, and is forwarded.
@@ -7,10 +8,16 @@ mod av1;
 pub mod facts;
 mod h264;
 mod h265;
+mod picture;
+mod reader;
+pub mod red;
 pub mod vp8;
 pub mod vp9;
 
 use common::media::Codec;
+
+pub use picture::PictureId;
+pub use reader::FrameReader;
 
 /// Whether a decoder that has seen nothing can start with this packet: the first packet of a key
 /// frame, or the parameter sets in front of one. Every packet of a codec without key frames is.

@@ -47,7 +47,7 @@ fn vp8_descriptors() {
         start: true,
         partition: 0,
         non_reference: true,
-        picture_id: Some(vp8::PictureId { value: 0x1234, long: true, offset: 2 }),
+        picture_id: Some(PictureId { value: 0x1234, long: true, offset: 2 }),
         tl0_picture_index: Some(5),
         temporal_layer: Some(2),
         layer_sync: true,
@@ -82,7 +82,8 @@ fn vp9_key_frames() {
     );
     let descriptor = vp9::Descriptor::parse(&[0xA4, 0x92, 0x34, 0b0101_0101, 9]).unwrap();
     let layers = descriptor.layers.unwrap();
-    assert_eq!((descriptor.picture_id, descriptor.tl0_picture_index), (Some(0x1234), Some(9)));
+    let picture_id = descriptor.picture_id.map(|place| place.value);
+    assert_eq!((picture_id, descriptor.tl0_picture_index), (Some(0x1234), Some(9)));
     assert_eq!((layers.temporal, layers.spatial), (2, 2));
     assert!(layers.switching_up && layers.inter_layer && descriptor.ends_frame);
 }

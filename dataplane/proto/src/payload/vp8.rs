@@ -1,7 +1,12 @@
-//! VP8 payload descriptor (RFC 7741 section 4.2) and key frame detection (section 4.3).
+//! VP8 payload descriptor (RFC 7741 section 4.2): reading it, the facts of a frame, and renumbering
+//! it for a subscriber.
 //!
-//! Called per packet of VP8 tracks. Must stay total over truncated descriptors.
+//! Called per packet of VP8 tracks. Must stay total over truncated descriptors. The descriptor stays
+//! readable when the frame behind it is encrypted end to end; the key frame bit (section 4.3) is the
+//! frame's own first byte, which such encryption leaves in clear or not.
 
+use super::facts::{FrameFacts, Indication, Indications, Target};
+use super::picture::PictureId;
 use crate::cursor;
 
 /// A VP8 payload descriptor.
@@ -25,17 +30,6 @@ pub struct Descriptor {
     pub key_index: Option<u8>,
     /// Length of the descriptor in bytes: where the VP8 payload starts.
     pub len: usize,
-}
-
-/// A picture number and its width.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PictureId {
-    /// The number.
-    pub value: u16,
-    /// Whether it has 15 bits rather than 7.
-    pub long: bool,
-    /// Offset of its first byte from the start of the payload, for rewriting.
-    pub offset: usize,
 }
 
 impl Descriptor {
@@ -66,13 +60,9 @@ impl Descriptor {
         let (has_id, has_tl0, has_tid, has_key) =
             (extended & 0x80, extended & 0x40, extended & 0x20, extended & 0x10);
         if has_id != 0 {
-            let offset = self.len;
-            let short = cursor::u8_at(payload, offset)?;
-            let long = short & 0x80 != 0;
-            let value =
-                if long { cursor::u16_at(payload, offset)? & 0x7FFF } else { u16::from(short) };
-            self.picture_id = Some(PictureId { value, long, offset });
-            self.len += if long { 2 } else { 1 };
+            let picture_id = PictureId::read(payload, self.len)?;
+            self.len += picture_id.len();
+            self.picture_id = Some(picture_id);
         }
         if has_tl0 != 0 {
             self.tl0_picture_index = Some(cursor::u8_at(payload, self.len)?);
@@ -89,11 +79,70 @@ impl Descriptor {
         }
         Some(())
     }
+
+    /// First packet of a frame.
+    fn starts_frame(&self) -> bool {
+        self.start && self.partition == 0
+    }
 }
 
 /// First packet of a frame whose inverse key frame bit is clear.
 pub(super) fn is_key_frame_start(payload: &[u8]) -> bool {
     let Some(descriptor) = Descriptor::parse(payload) else { return false };
     let head = cursor::u8_at(payload, descriptor.len);
-    descriptor.start && descriptor.partition == 0 && head.is_some_and(|head| head & 1 == 0)
+    descriptor.starts_frame() && head.is_some_and(|head| head & 1 == 0)
+}
+
+/// What a packet says of its frame; None when its descriptor is cut off.
+///
+/// Temporal layers are nested: a frame of layer t belongs to all targets from t on. A layer sync is a
+/// switch to its own layer; frames of the base layer are none to higher ones, for the next frame of a
+/// higher layer may refer to an older one of its own. Without a temporal layer the frame belongs to
+/// every target.
+pub(super) fn facts(payload: &[u8], marker: bool) -> Option<FrameFacts> {
+    let descriptor = Descriptor::parse(payload)?;
+    let temporal = descriptor.temporal_layer.unwrap_or(0);
+    let key = is_key_frame_start(payload);
+    let mut indications = Indications::all(Indication::Absent);
+    for target in Target::all().filter(|target| target.temporal() >= temporal) {
+        let own = target.temporal() == temporal && descriptor.temporal_layer.is_some();
+        let indication = match own {
+            _ if key => Indication::Switch,
+            true if descriptor.layer_sync || temporal == 0 => Indication::Switch,
+            true if descriptor.non_reference => Indication::Discardable,
+            _ => Indication::Required,
+        };
+        indications = indications.with(target, indication);
+    }
+    Some(FrameFacts {
+        indications,
+        spatial: 0,
+        temporal,
+        starts: descriptor.starts_frame(),
+        ends: marker,
+        key,
+        layer_sync: descriptor.layer_sync,
+    })
+}
+
+/// Rewrites the picture number and the index of base layer frames of a packet in place, each where it
+/// is present, the number in the width it has.
+///
+/// Receivers tell a lost frame from one that was left out by these numbers, so what leaves must count
+/// without gaps: the picture number by one with every forwarded frame, the index by one with every
+/// base layer frame, across changes of encoding as well (RFC 7741 section 4.2; libwebrtc's reference
+/// finder holds back every frame of a higher layer behind a missing number). `payload` is the copy
+/// that goes to one subscriber. Returns false, and writes nothing, when the descriptor is cut off.
+pub fn renumber(payload: &mut [u8], picture_id: u16, tl0_picture_index: u8) -> bool {
+    let Some(descriptor) = Descriptor::parse(payload) else { return false };
+    if let Some(place) = descriptor.picture_id {
+        place.write(payload, picture_id);
+    }
+    if descriptor.tl0_picture_index.is_some() {
+        let at = 2 + descriptor.picture_id.map_or(0, |place| place.len());
+        if let Some(index) = payload.get_mut(at) {
+            *index = tl0_picture_index;
+        }
+    }
+    true
 }

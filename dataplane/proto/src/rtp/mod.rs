@@ -2,13 +2,18 @@
 //!
 //! Called for every media packet. Nothing here allocates, copies payload or keeps state.
 
+mod audio_level;
+pub mod dependency;
 mod extensions;
 mod header;
+mod layers_allocation;
 mod sequence;
 mod writer;
 
+pub use audio_level::AudioLevel;
 pub use extensions::{Elements, elements};
 pub use header::{ExtensionBlock, Header, padding_len};
+pub use layers_allocation::{AllocatedLayer, LayersAllocation};
 pub use sequence::{extend, newer};
 pub use writer::{ElementForm, FixedHeader, HeaderWriter};
 

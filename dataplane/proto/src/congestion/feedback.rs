@@ -1,0 +1,204 @@
+//! Turns a transport-wide feedback message into packets with a send and an arrival time
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
+//!
+//! Called by the controller, once per message. Must never let a message do more work than reading
+//! [`STATUSES_MAX`] statuses, nor count a packet twice.
+
+use super::sent::{Fate, SENT_MAX, SentRing};
+use crate::rtcp::{TwccIter, TwccView};
+
+/// Most statuses of a message that is read. Chosen: twice what is remembered; a larger message is
+/// about packets that are long forgotten.
+pub(super) const STATUSES_MAX: u64 = 2 * SENT_MAX;
+
+/// A packet that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(super) struct Arrival {
+    /// Microseconds on the receiver's clock; only differences mean something.
+    pub(super) arrival_us: i64,
+    pub(super) sent_us: i64,
+    pub(super) size: u32,
+    /// The probe cluster it belongs to, 0 for none.
+    pub(super) cluster: u8,
+}
+
+/// Part of what a message says.
+#[derive(Debug)]
+pub(super) struct Batch {
+    arrivals: [Arrival; Batch::ARRIVALS_MAX],
+    len: usize,
+    /// Bytes and packets whose fate became known, lost ones included.
+    pub(super) bytes: u64,
+    pub(super) packets: u64,
+    /// Those of them that were lost.
+    pub(super) lost_bytes: u64,
+    pub(super) lost_packets: u64,
+    /// Bytes and packets that had been reported lost and arrived after all.
+    pub(super) found_bytes: u64,
+    pub(super) found_packets: u64,
+    /// Bytes no message will tell about, taken for arrived.
+    pub(super) credit_bytes: u64,
+    /// First and last send time of the packets whose fate became known.
+    pub(super) sent_us: Option<(i64, i64)>,
+}
+
+impl Batch {
+    const ARRIVALS_MAX: usize = 128;
+
+    fn new(credit_bytes: u64) -> Self {
+        Self {
+            arrivals: [Arrival::default(); Self::ARRIVALS_MAX],
+            len: 0,
+            bytes: 0,
+            packets: 0,
+            lost_bytes: 0,
+            lost_packets: 0,
+            found_bytes: 0,
+            found_packets: 0,
+            credit_bytes,
+            sent_us: None,
+        }
+    }
+
+    /// The packets that arrived, in the order of arrival.
+    pub(super) fn arrivals(&self) -> &[Arrival] {
+        self.arrivals.get(..self.len).unwrap_or_default()
+    }
+
+    fn add(&mut self, arrival: Arrival) {
+        if let Some(place) = self.arrivals.get_mut(self.len) {
+            *place = arrival;
+            self.len += 1;
+        }
+    }
+
+    fn count(&mut self, size: u32, sent_us: i64) {
+        self.bytes += u64::from(size);
+        self.packets += 1;
+        let (first, last) = self.sent_us.unwrap_or((sent_us, sent_us));
+        self.sent_us = Some((first.min(sent_us), last.max(sent_us)));
+    }
+}
+
+/// What is kept from message to message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FeedbackReader {
+    /// Reference time of the last message as it was written, and without its wraps.
+    reference: Option<(i64, i64)>,
+    /// The first number no message covered yet.
+    uncovered: u64,
+}
+
+impl FeedbackReader {
+    /// Starts reading `view`; None when it is about nothing that is remembered.
+    pub(super) fn start<'a>(
+        &mut self,
+        view: &TwccView<'a>,
+        sent: &mut SentRing,
+        now_us: i64,
+    ) -> Option<Walk<'a>> {
+        let count = u64::from(view.status_count());
+        let base = sent.extend(view.base_sequence());
+        if count > STATUSES_MAX || base >= sent.next() || base + count + SENT_MAX < sent.next() {
+            return None;
+        }
+        let credit_bytes = self.credit(base, sent, now_us);
+        self.uncovered = self.uncovered.max((base + count).min(sent.next()));
+        Some(Walk {
+            statuses: view.iter(),
+            number: base,
+            arrival_us: self.unwrap(view.reference_us()),
+            credit_bytes,
+            ended: false,
+        })
+    }
+
+    /// Settles the packets a missing message was about and returns their bytes: the throughput
+    /// they were part of did not stop because a message was lost.
+    fn credit(&mut self, base: u64, sent: &mut SentRing, now_us: i64) -> u64 {
+        let first = self.uncovered.max(sent.next().saturating_sub(SENT_MAX));
+        let mut bytes = 0;
+        for number in first..base {
+            let Some(packet) = sent.find(number, now_us) else { continue };
+            if packet.fate == Fate::Unknown {
+                bytes += u64::from(packet.size);
+                sent.settle(number, Fate::Settled);
+            }
+        }
+        bytes
+    }
+
+    /// The reference time counts 64 ms in 24 bits and wraps every 12 days.
+    fn unwrap(&mut self, reference_us: i64) -> i64 {
+        let unwrapped = match self.reference {
+            None => reference_us,
+            Some((last, unwrapped)) => {
+                let units = (reference_us - last) / REFERENCE_US;
+                unwrapped + (units << 40 >> 40) * REFERENCE_US
+            }
+        };
+        self.reference = Some((reference_us, unwrapped));
+        unwrapped
+    }
+}
+
+/// Microseconds of one unit of reference time (draft section 3.1).
+const REFERENCE_US: i64 = 64_000;
+/// Microseconds of one unit of a delta (draft section 3.1.5).
+const DELTA_US: i64 = 250;
+
+/// A message being read.
+pub(super) struct Walk<'a> {
+    statuses: TwccIter<'a>,
+    number: u64,
+    arrival_us: i64,
+    credit_bytes: u64,
+    ended: bool,
+}
+
+impl Walk<'_> {
+    /// The next part of the message; None at its end.
+    pub(super) fn next_batch(&mut self, sent: &mut SentRing, now_us: i64) -> Option<Batch> {
+        if self.ended {
+            return None;
+        }
+        let mut batch = Batch::new(std::mem::take(&mut self.credit_bytes));
+        while batch.len < Batch::ARRIVALS_MAX {
+            let Some((_, delta)) = self.statuses.next() else {
+                self.ended = true;
+                break;
+            };
+            let number = self.number;
+            self.number += 1;
+            if let Some(delta) = delta {
+                self.arrival_us += i64::from(delta) * DELTA_US;
+            }
+            let Some(packet) = sent.find(number, now_us) else { continue };
+            match (packet.fate, delta.is_some()) {
+                (Fate::Settled, _) | (Fate::Lost, false) => continue,
+                (Fate::Unknown, false) => {
+                    sent.settle(number, Fate::Lost);
+                    batch.count(packet.size, packet.sent_us);
+                    batch.lost_bytes += u64::from(packet.size);
+                    batch.lost_packets += 1;
+                    continue;
+                }
+                (Fate::Unknown, true) => batch.count(packet.size, packet.sent_us),
+                (Fate::Lost, true) => {
+                    batch.found_bytes += u64::from(packet.size);
+                    batch.found_packets += 1;
+                }
+            }
+            sent.settle(number, Fate::Settled);
+            batch.add(Arrival {
+                arrival_us: self.arrival_us,
+                sent_us: packet.sent_us,
+                size: packet.size,
+                cluster: packet.cluster,
+            });
+        }
+        let len = batch.len;
+        batch.arrivals.get_mut(..len).unwrap_or_default().sort_unstable();
+        Some(batch)
+    }
+}

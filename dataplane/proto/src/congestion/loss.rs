@@ -1,0 +1,421 @@
+//! Loss-based estimate: tells loss the path always has from loss of a full queue.
+//!
+//! After libwebrtc's `loss_based_bwe_v2.cc` with its default parameters: a maximum-likelihood fit
+//! of (inherent loss, loss-limited bandwidth) over the last observations, of 250 ms or more each.
+//! Called once per feedback message. Must never limit a rate below what arrives.
+//!
+//! Left out: the padding that libwebrtc sends while it recovers; a probe's result is taken over
+//! instead ([`LossBased::on_probe`]), which also works when little media is sent.
+
+use super::feedback::Batch;
+use super::{FLOOR_BPS, MAX_BPS};
+
+/// Observations fitted, and until the first result.
+const WINDOW: usize = 15;
+const OBSERVATIONS_MIN: u64 = 3;
+const OBSERVATION_US: i64 = 250_000;
+/// Weight of an observation relative to the one after it.
+const AGING: f64 = 0.9;
+const CANDIDATE_FACTORS: [f64; 3] = [1.02, 1.0, 0.95];
+const INHERENT_LOSS_MIN: f64 = 1e-3;
+const INHERENT_LOSS_START: f64 = 0.01;
+/// Inherent loss is at most this plus a share that shrinks with the bandwidth; likewise the
+/// bandwidth under a given average loss.
+const LOSS_OFFSET: f64 = 0.10;
+const LOSS_BALANCE_BPS: f64 = 100_000.0;
+const NEWTON_STEP: f64 = 0.75;
+/// Preference of high bandwidth, which ends at 20 % loss.
+const BIAS_PER_KBPS: f64 = 0.000_2;
+const BIAS_PER_LOG_KBPS: f64 = 0.02;
+const BIAS_LOSS: f64 = 0.35;
+const BIAS_SMOOTHING: f64 = 0.002;
+/// Growth while loss limits: of what arrives, and per window.
+const RAMP_FACTOR: f64 = 1.5;
+const RAMP_FACTOR_HELD: f64 = 1.2;
+const HELD_FACTOR: f64 = 1.3;
+const INCREASE_FACTOR: f64 = 1.3;
+const INCREASE_WINDOW_US: i64 = 300_000;
+/// How long a decrease holds; doubles from decrease to decrease.
+const HOLD_US: i64 = 300_000;
+const HOLD_MAX_US: i64 = 5_000_000;
+/// An observation sent this much faster than the median is not discarded as an outlier.
+const MEDIAN_FACTOR: f64 = 2.0;
+
+/// What limits the rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum LossState {
+    /// Nothing here.
+    Unlimited,
+    /// Loss does, and the limit rises.
+    Increasing,
+    /// Loss does.
+    Decreasing,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Observation {
+    kilobytes: f64,
+    lost_kilobytes: f64,
+    rate_bps: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Channel {
+    inherent_loss: f64,
+    limit_bps: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Partial {
+    bytes: u64,
+    lost_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    until_us: Option<i64>,
+    length_us: i64,
+    rate_bps: f64,
+}
+
+const NO_HOLD: Hold = Hold { until_us: None, length_us: HOLD_US, rate_bps: f64::INFINITY };
+
+/// Loss-based estimate of one path.
+#[derive(Clone, Debug)]
+pub(super) struct LossBased {
+    observations: [Observation; WINDOW],
+    count: u64,
+    partial: Partial,
+    /// Send time up to which observations reach.
+    observed_us: Option<i64>,
+    best: Option<Channel>,
+    average_loss: f64,
+    acked_bps: Option<f64>,
+    state: LossState,
+    result_bps: f64,
+    hold: Hold,
+    /// When the present window of increase began, and its limit.
+    increase: Option<(i64, f64)>,
+}
+
+impl LossBased {
+    pub(super) fn new() -> Self {
+        Self {
+            observations: [Observation::default(); WINDOW],
+            count: 0,
+            partial: Partial::default(),
+            observed_us: None,
+            best: None,
+            average_loss: 0.0,
+            acked_bps: None,
+            state: LossState::Unlimited,
+            result_bps: f64::INFINITY,
+            hold: NO_HOLD,
+            increase: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> LossState {
+        self.state
+    }
+
+    /// Share of the bytes lost lately, without the extremes.
+    pub(super) fn average_loss(&self) -> f64 {
+        self.average_loss
+    }
+
+    /// The limit in bit/s, if loss limits.
+    pub(super) fn limit_bps(&self) -> Option<f64> {
+        (self.state != LossState::Unlimited).then_some(self.result_bps)
+    }
+
+    /// Whether a decrease still holds.
+    pub(super) fn is_held(&self, now_us: i64) -> bool {
+        self.hold.until_us.is_some_and(|until_us| until_us > now_us)
+    }
+
+    /// Takes over a rate a probe got through with. When the loss is `over`, what was lost before it
+    /// is forgotten: it would limit for as long as it is in the window, almost four seconds.
+    pub(super) fn on_probe(&mut self, rate_bps: f64, over: bool) {
+        let Some(best) = &mut self.best else { return };
+        if self.state == LossState::Unlimited || rate_bps <= best.limit_bps {
+            return;
+        }
+        if over {
+            // A hold stays: loss that comes back with the rate is waited for longer each time.
+            let kept = (self.acked_bps, self.hold, self.observed_us);
+            *self = Self::new();
+            (self.acked_bps, self.hold, self.observed_us) = kept;
+        } else if self.state == LossState::Increasing {
+            best.limit_bps = rate_bps;
+            self.result_bps = self.result_bps.max(rate_bps);
+            self.increase = None;
+        }
+    }
+
+    /// Adds what one batch of feedback says of losses.
+    pub(super) fn add(&mut self, batch: &Batch) {
+        self.partial.bytes += batch.bytes;
+        self.partial.lost_bytes += batch.lost_bytes;
+        self.partial.lost_bytes = self.partial.lost_bytes.saturating_sub(batch.found_bytes);
+        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us) {
+            self.observed_us = Some(first_us);
+        }
+    }
+
+    /// Fits anew when an observation is complete. `sent_us` is the send time of the last packet
+    /// reported.
+    pub(super) fn update(
+        &mut self,
+        sent_us: i64,
+        delay_bps: f64,
+        acked_bps: Option<f64>,
+        in_alr: bool,
+    ) {
+        self.acked_bps = acked_bps.or(self.acked_bps);
+        let Some(now_us) = self.observe(sent_us) else { return };
+        let before = self
+            .best
+            .unwrap_or(Channel { inherent_loss: INHERENT_LOSS_START, limit_bps: delay_bps });
+        let best = self.limit_growth(before, self.fit(before, delay_bps, in_alr), now_us);
+        let floor_bps = self.lower_bound_bps();
+        let bounded_bps = floor_bps.max(best.limit_bps.min(self.upper_bound_bps()).min(delay_bps));
+        self.best = Some(if bounded_bps < best.limit_bps {
+            Channel { inherent_loss: 0.0, limit_bps: bounded_bps }
+        } else {
+            Channel { limit_bps: best.limit_bps.max(floor_bps), ..best }
+        });
+        self.decide(bounded_bps, delay_bps, now_us);
+    }
+
+    /// Completes an observation that is long enough; returns its end.
+    fn observe(&mut self, sent_us: i64) -> Option<i64> {
+        let length_us = sent_us - self.observed_us?;
+        if length_us < OBSERVATION_US || self.partial.bytes == 0 {
+            return None;
+        }
+        let Partial { bytes, lost_bytes } = std::mem::take(&mut self.partial);
+        let place = self.observations.get_mut((self.count % WINDOW as u64) as usize)?;
+        *place = Observation {
+            kilobytes: bytes as f64 / 1_000.0,
+            lost_kilobytes: lost_bytes.min(bytes) as f64 / 1_000.0,
+            rate_bps: bytes as f64 * 8e6 / length_us as f64,
+        };
+        self.count += 1;
+        self.observed_us = Some(sent_us);
+        self.average_loss = self.average();
+        Some(sent_us)
+    }
+
+    /// Moves the result and the state to a new bounded estimate.
+    fn decide(&mut self, bounded_bps: f64, delay_bps: f64, now_us: i64) {
+        if self.count < OBSERVATIONS_MIN {
+            return;
+        }
+        let limited = bounded_bps < delay_bps && bounded_bps < MAX_BPS as f64;
+        let held = self.is_held(now_us);
+        if self.state == LossState::Decreasing && held && limited {
+            self.hold.rate_bps = self.hold.rate_bps.max(self.lower_bound_bps());
+            self.result_bps = self.hold.rate_bps.min(bounded_bps);
+            return;
+        }
+        if limited && self.is_increase(self.result_bps, bounded_bps) {
+            self.state = LossState::Increasing;
+        } else if limited {
+            if self.state != LossState::Decreasing {
+                self.hold = Hold {
+                    until_us: Some(now_us + self.hold.length_us),
+                    length_us: (2 * self.hold.length_us).min(HOLD_MAX_US),
+                    rate_bps: bounded_bps,
+                };
+            }
+            self.state = LossState::Decreasing;
+        } else {
+            self.hold = NO_HOLD;
+            self.state = LossState::Unlimited;
+        }
+        self.result_bps = bounded_bps;
+        let expired =
+            self.increase.is_none_or(|(start_us, _)| start_us + INCREASE_WINDOW_US < now_us);
+        if self.state != LossState::Unlimited && expired {
+            let best_bps = self.best.map_or(bounded_bps, |best| best.limit_bps);
+            self.increase = Some((now_us, (best_bps * INCREASE_FACTOR).max(FLOOR_BPS as f64)));
+        }
+    }
+
+    /// Whether the step is growth, or no step while growing, under a limit by loss.
+    fn is_increase(&self, before_bps: f64, after_bps: f64) -> bool {
+        self.state != LossState::Unlimited
+            && (before_bps < after_bps
+                || before_bps == after_bps && self.state == LossState::Increasing)
+    }
+
+    /// The candidate that explains the observations best.
+    fn fit(&self, before: Channel, delay_bps: f64, in_alr: bool) -> Channel {
+        let upper_bps = match self.increase {
+            Some((_, limit_bps)) if self.state != LossState::Unlimited => limit_bps,
+            _ => MAX_BPS as f64,
+        };
+        let ceiling_bps = before.limit_bps.max(upper_bps);
+        let [more, same, less] = CANDIDATE_FACTORS.map(|factor| Some(before.limit_bps * factor));
+        // In the application-limited region what arrives says nothing about the limit.
+        let acked = self.acked_bps.filter(|_| !in_alr);
+        let delay = (delay_bps > before.limit_bps).then_some(delay_bps);
+        let (mut best, mut best_objective) = (before, f64::NEG_INFINITY);
+        for limit_bps in [more, same, less, acked, delay].into_iter().flatten() {
+            let limit_bps = limit_bps.min(ceiling_bps);
+            let inherent_loss = feasible(before.inherent_loss, limit_bps);
+            let candidate = self.newton(Channel { inherent_loss, limit_bps });
+            let objective = self.objective(candidate);
+            if objective > best_objective {
+                best_objective = objective;
+                best = candidate;
+            }
+        }
+        best
+    }
+
+    /// Keeps the fit from growing without or ahead of evidence.
+    fn limit_growth(&self, before: Channel, mut best: Channel, now_us: i64) -> Channel {
+        if self.average_loss > best.inherent_loss {
+            best.limit_bps = best.limit_bps.min(before.limit_bps);
+        }
+        if self.state == LossState::Unlimited {
+            return best;
+        }
+        if let Some((start_us, limit_bps)) = self.increase
+            && start_us + INCREASE_WINDOW_US > now_us
+        {
+            best.limit_bps = best.limit_bps.min(limit_bps);
+        }
+        if let Some(acked_bps) = self.acked_bps
+            && self.is_increase(before.limit_bps, best.limit_bps)
+        {
+            let held = acked_bps < HELD_FACTOR * self.hold.rate_bps;
+            let factor =
+                if self.hold.rate_bps.is_finite() && held { RAMP_FACTOR_HELD } else { RAMP_FACTOR };
+            best.limit_bps = before.limit_bps.max(best.limit_bps.min(factor * acked_bps));
+            if self.state == LossState::Decreasing && best.limit_bps == before.limit_bps {
+                // One bit more makes it an increase, which lets probes through.
+                best.limit_bps += 1.0;
+            }
+        }
+        best
+    }
+
+    /// One step towards the inherent loss that explains the observations best.
+    fn newton(&self, channel: Channel) -> Channel {
+        let (mut first, mut second) = (0.0, 0.0);
+        for (weight, observation) in self.weighted() {
+            let loss = loss_probability(channel, observation.rate_bps);
+            let lost = observation.lost_kilobytes;
+            let arrived = observation.kilobytes - lost;
+            first += weight * (lost / loss - arrived / (1.0 - loss));
+            second -= weight * (lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss)));
+        }
+        if second >= 0.0 {
+            return channel;
+        }
+        let inherent_loss = channel.inherent_loss - NEWTON_STEP * first / second;
+        Channel { inherent_loss: feasible(inherent_loss, channel.limit_bps), ..channel }
+    }
+
+    /// Log likelihood of the observations, with a preference of high bandwidth.
+    fn objective(&self, channel: Channel) -> f64 {
+        let kbps = channel.limit_bps / 1_000.0;
+        let distance = BIAS_LOSS - self.average_loss;
+        let bias = (BIAS_PER_KBPS * kbps + BIAS_PER_LOG_KBPS * (1.0 + kbps).ln()) * distance
+            / (BIAS_SMOOTHING + distance.abs());
+        let mut objective = 0.0;
+        for (weight, observation) in self.weighted() {
+            let loss = loss_probability(channel, observation.rate_bps);
+            let lost = observation.lost_kilobytes;
+            let arrived = observation.kilobytes - lost;
+            let likelihood = lost * loss.ln() + arrived * (1.0 - loss).ln();
+            objective += weight * (likelihood + bias * observation.kilobytes);
+        }
+        objective
+    }
+
+    /// The observations, latest first, with their weights.
+    fn weighted(&self) -> impl Iterator<Item = (f64, Observation)> {
+        let mut weight = 1.0 / AGING;
+        (0..self.count.min(WINDOW as u64)).filter_map(move |age| {
+            weight *= AGING;
+            let place = ((self.count - 1 - age) % WINDOW as u64) as usize;
+            self.observations.get(place).map(|observation| (weight, *observation))
+        })
+    }
+
+    /// Average loss; the observations with the least and the most loss are left out unless the
+    /// latter was sent much faster than the others.
+    fn average(&self) -> f64 {
+        let (mut total, mut lost) = (0.0, 0.0);
+        let (mut least, mut most) = ((1.0, 0.0, 0.0), (0.0, 0.0, 0.0));
+        let mut most_rate_bps = 0.0;
+        for (weight, observation) in self.weighted() {
+            let bytes = weight * observation.kilobytes;
+            let lost_bytes = weight * observation.lost_kilobytes;
+            total += bytes;
+            lost += lost_bytes;
+            let share = if bytes > 0.0 { lost_bytes / bytes } else { 0.0 };
+            if share > most.0 {
+                most = (share, bytes, lost_bytes);
+                most_rate_bps = observation.rate_bps;
+            }
+            if share < least.0 {
+                least = (share, bytes, lost_bytes);
+            }
+        }
+        let rest = total - least.1 - most.1;
+        let burst = self.median_rate_bps() * MEDIAN_FACTOR <= most_rate_bps;
+        if total <= 0.0 {
+            return 0.0;
+        }
+        if self.count <= OBSERVATIONS_MIN || burst || rest <= 0.0 {
+            return lost / total;
+        }
+        ((lost - least.2 - most.2) / rest).clamp(0.0, 1.0)
+    }
+
+    fn median_rate_bps(&self) -> f64 {
+        let mut rates = [0.0; WINDOW];
+        let mut count = 0;
+        for (place, (_, observation)) in rates.iter_mut().zip(self.weighted()) {
+            *place = observation.rate_bps;
+            count += 1;
+        }
+        let rates = rates.get_mut(..count).unwrap_or_default();
+        rates.sort_unstable_by(f64::total_cmp);
+        let upper = rates.get(count / 2).copied().unwrap_or_default();
+        let lower = rates.get(count.saturating_sub(1) / 2).copied().unwrap_or_default();
+        (upper + lower) / 2.0
+    }
+
+    /// What the average loss allows at once.
+    fn upper_bound_bps(&self) -> f64 {
+        if self.average_loss > LOSS_OFFSET {
+            return LOSS_BALANCE_BPS / (self.average_loss - LOSS_OFFSET);
+        }
+        MAX_BPS as f64
+    }
+
+    fn lower_bound_bps(&self) -> f64 {
+        self.acked_bps.unwrap_or(0.0).max(FLOOR_BPS as f64)
+    }
+}
+
+/// The inherent loss nearest to `inherent_loss` that the bandwidth allows.
+fn feasible(inherent_loss: f64, limit_bps: f64) -> f64 {
+    let upper = (LOSS_OFFSET + LOSS_BALANCE_BPS / limit_bps.max(1.0)).min(1.0);
+    inherent_loss.max(INHERENT_LOSS_MIN).min(upper)
+}
+
+/// Probability that a byte sent at `rate_bps` is lost.
+fn loss_probability(channel: Channel, rate_bps: f64) -> f64 {
+    let mut loss = channel.inherent_loss;
+    if rate_bps > channel.limit_bps {
+        loss += (1.0 - loss) * (rate_bps - channel.limit_bps) / rate_bps;
+    }
+    loss.clamp(1e-6, 1.0 - 1e-6)
+}

@@ -1,0 +1,112 @@
+//! Round-trip time and queueing delay of the path.
+//!
+//! Called with reports and feedback. Must never take the offset between two clocks for a delay.
+
+use std::time::Duration;
+
+use super::feedback::Arrival;
+
+/// Share of a new sample in the smoothed round trip (RFC 6298 section 2) and queueing delay.
+const RTT_SHARE: f64 = 0.125;
+const QUEUE_SHARE: f64 = 0.25;
+const JITTER_SHARE: f64 = 1.0 / 16.0;
+/// Share of a message in the recent loss. Chosen: three messages make two thirds of it.
+const LOSS_SHARE: f64 = 0.3;
+/// The least one-way delay is remembered for one to two of these. Chosen: long enough to see the
+/// queue empty, short enough that two clocks drifting by 50 ppm add half a millisecond.
+const BASE_WINDOW_US: i64 = 10_000_000;
+
+/// Delays of one path.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Path {
+    reported_rtt_us: Option<f64>,
+    feedback_rtt_us: Option<f64>,
+    /// Least difference of the two clocks in this window and the one before.
+    base_us: Option<(i64, i64)>,
+    window_start_us: i64,
+    queue_us: f64,
+    last_delay_us: Option<i64>,
+    jitter_us: f64,
+    loss: f64,
+}
+
+impl Path {
+    /// The smoothed round trip of reports, or of feedback where there are no reports yet.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        let rtt_us = self.reported_rtt_us.or(self.feedback_rtt_us)?;
+        Some(Duration::from_micros(rtt_us as u64))
+    }
+
+    /// How much longer packets take than the fastest one lately.
+    pub(super) fn queue_us(&self) -> i64 {
+        self.queue_us as i64
+    }
+
+    /// Smoothed difference of the delays of successive packets (RFC 3550 section 6.4.1).
+    pub(super) fn jitter_us(&self) -> f64 {
+        self.jitter_us
+    }
+
+    /// Share of the bytes lost in the last messages.
+    pub(super) fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    pub(super) fn on_loss(&mut self, bytes: u64, lost_bytes: u64) {
+        if bytes != 0 {
+            self.loss += LOSS_SHARE * (lost_bytes as f64 / bytes as f64 - self.loss);
+        }
+    }
+
+    pub(super) fn on_reported_rtt(&mut self, rtt: Duration) {
+        smooth(&mut self.reported_rtt_us, rtt.as_micros() as f64);
+    }
+
+    /// Notes arrivals that were reported at `now_us`, in the order of arrival.
+    pub(super) fn on_arrivals(&mut self, arrivals: &[Arrival], now_us: i64) {
+        let Some(newest) = arrivals.last() else { return };
+        smooth(&mut self.feedback_rtt_us, (now_us - newest.sent_us).max(0) as f64);
+        for packet in arrivals {
+            let delay_us = packet.arrival_us - packet.sent_us;
+            let (mut least, mut before) = self.base_us.unwrap_or((delay_us, delay_us));
+            if now_us - self.window_start_us > BASE_WINDOW_US {
+                self.window_start_us = now_us;
+                (least, before) = (delay_us, least);
+            }
+            least = least.min(delay_us);
+            self.base_us = Some((least, before));
+            // A minute of delay is a clock that was set, not a queue.
+            let queue_us = (delay_us - least.min(before)).min(60_000_000) as f64;
+            let last_us = self.last_delay_us.replace(delay_us).unwrap_or(delay_us);
+            let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
+            self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
+            self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+        }
+    }
+}
+
+fn smooth(value: &mut Option<f64>, sample: f64) {
+    *value = Some(value.map_or(sample, |value| value + RTT_SHARE * (sample - value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queueing_delay_is_what_is_above_the_least() {
+        let mut path = Path::default();
+        let offset_us = -7_000_000_000;
+        for packet in 0..200 {
+            let sent_us = packet * 10_000;
+            let queue_us = if packet < 100 { 0 } else { 80_000 };
+            let arrival_us = sent_us + 20_000 + queue_us + offset_us;
+            let arrival = Arrival { sent_us, arrival_us, size: 1, cluster: 0 };
+            path.on_arrivals(&[arrival], sent_us + 60_000);
+        }
+        assert!((79_900..=80_000).contains(&path.queue_us()), "{}", path.queue_us());
+        assert_eq!(path.rtt(), Some(Duration::from_millis(60)));
+        path.on_reported_rtt(Duration::from_millis(40));
+        assert_eq!(path.rtt(), Some(Duration::from_millis(40)));
+    }
+}

@@ -1,0 +1,308 @@
+//! Decides when to probe for more bandwidth, how fast, and what of a probe is due.
+//!
+//! After libwebrtc's `probe_controller.cc` and `bitrate_prober.cc`. Called per tick and feedback
+//! message; `on_sent` runs per packet and compares integers only. Must never probe above twice what
+//! is useful, nor while the queue grows or loss does.
+//!
+//! Differs where an SFU does: it cannot encode more, so what it would send next is a step away.
+//! Unmet demand is probed for every two seconds whether or not the application-limited region was
+//! entered, every successful probe is followed by a faster one, and recovery probes are limited by
+//! the estimate, because the link may really have become thin.
+
+use super::cluster::{Clusters, PACKETS_MIN};
+use super::feedback::Arrival;
+use super::sent::CLUSTERS;
+use super::{FLOOR_BPS, MAX_BPS};
+
+/// First probes, relative to the start rate, and those after a success.
+const FIRST_SCALES: [f64; 2] = [3.0, 6.0];
+const FURTHER_SCALE: f64 = 2.0;
+/// A probe that measured this share of its rate is followed by a faster one.
+const FURTHER_SHARE: f64 = 0.7;
+/// Highest probe relative to what is useful.
+const USEFUL_SCALE: f64 = 2.0;
+/// Highest probe relative to the estimate while it recovers from loss, or from a drop.
+const LOSS_SCALE: f64 = 1.5;
+const DROP_SCALE: f64 = 3.0;
+/// After a drop, this share of what was before is probed for, within this time of it.
+const DROP_SHARE: f64 = 0.85;
+const DROP_US: i64 = 5_000_000;
+/// Longest wait for a result, and for a cluster to be sent.
+const RESULT_MAX_US: i64 = 1_000_000;
+/// Between probes for demand that is not met. Chosen: an up-step of the link is found within 2 s;
+/// 25 ms at twice the estimate every 2 s is 2.5 % of it.
+const UNMET_US: i64 = 2_000_000;
+/// Between probes that only keep the estimate ahead of what is sent (`alr_probing_interval`).
+const HEADROOM_US: i64 = 5_000_000;
+/// Least time between a probe and one for demand that rose.
+const ROSE_US: i64 = 200_000;
+/// Length of a cluster: `min_probe_duration` upstream is 15 ms, with an exact pacer. Chosen: 25 ms,
+/// so that a caller who comes every 5 ms sends five bursts.
+/// With jitter it is longer, up to a bound: the error of what is measured shrinks with both length
+/// and number of packets.
+const CLUSTER_US: u64 = 25_000;
+const CLUSTER_US_MAX: u64 = 100_000;
+const CLUSTER_JITTERS: f64 = 4.0;
+const CLUSTER_US_MIN: i64 = 15_000;
+/// What is sent ahead, and the least that is worth a packet.
+const LEAD_US: u64 = 5_000;
+const CHUNK_BYTES: u64 = 200;
+
+/// Whether the path bears a probe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gate {
+    Open,
+    /// The estimate recovers from loss: small steps.
+    Careful,
+    Shut,
+}
+
+/// What is sent now, and what would be sent next if it fitted; bit/s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Demand {
+    sent: u64,
+    wanted: u64,
+}
+
+impl Demand {
+    fn useful(self) -> u64 {
+        self.sent.max(self.wanted)
+    }
+}
+
+/// A cluster being sent.
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    id: u8,
+    bps: u64,
+    bytes_min: u64,
+    started_us: i64,
+    bytes: u64,
+    packets: u64,
+}
+
+/// Probing of one path.
+#[derive(Clone, Debug)]
+pub(super) struct Prober {
+    clusters: Clusters,
+    last_id: u8,
+    active: Option<Active>,
+    /// Rates of the clusters to be sent next, in order.
+    pending: [Option<f64>; 2],
+    pending_us: i64,
+    /// The rate a result must exceed to be followed by a faster probe, since when.
+    further: Option<(f64, i64)>,
+    last_us: Option<i64>,
+    begun: bool,
+    demand: Option<Demand>,
+    rose: bool,
+    estimate_bps: f64,
+    cluster_us: u64,
+    /// What the estimate was before it dropped, and when it did.
+    drop: Option<(f64, i64)>,
+}
+
+impl Prober {
+    /// Nothing is probed before the first tick after a packet was sent.
+    pub(super) fn new(start_bps: f64) -> Self {
+        Self {
+            clusters: Clusters::default(),
+            last_id: 0,
+            active: None,
+            pending: [None; 2],
+            pending_us: 0,
+            further: None,
+            last_us: None,
+            begun: false,
+            demand: None,
+            rose: false,
+            estimate_bps: start_bps,
+            cluster_us: CLUSTER_US,
+            drop: None,
+        }
+    }
+
+    pub(super) fn set_demand(&mut self, sent: u64, wanted: u64) {
+        let demand = Demand { sent, wanted };
+        self.rose |= demand.useful() > self.demand.map_or(0, Demand::useful);
+        self.demand = Some(demand);
+    }
+
+    /// Makes clusters long enough for a path with this jitter.
+    pub(super) fn set_jitter(&mut self, jitter_us: f64) {
+        self.cluster_us = ((CLUSTER_JITTERS * jitter_us) as u64).clamp(CLUSTER_US, CLUSTER_US_MAX);
+    }
+
+    /// Notes a packet sent and returns its cluster, 0 for none.
+    pub(super) fn on_sent(&mut self, size: usize, now_us: i64) -> u8 {
+        let Some(active) = &mut self.active else { return 0 };
+        let id = active.id;
+        active.bytes += size as u64;
+        active.packets += 1;
+        if active.bytes >= active.bytes_min
+            && active.packets >= PACKETS_MIN
+            && now_us - active.started_us >= CLUSTER_US_MIN
+        {
+            self.active = None;
+        }
+        id
+    }
+
+    /// Adds a probe packet that arrived; returns the measured rate when there is one.
+    pub(super) fn on_arrival(&mut self, arrival: &Arrival) -> Option<f64> {
+        self.clusters.add(arrival)
+    }
+
+    /// Rate of the cluster being sent.
+    pub(super) fn active_bps(&self) -> Option<u64> {
+        self.active.map(|active| active.bps)
+    }
+
+    /// Bytes due now.
+    pub(super) fn due(&mut self, now_us: i64) -> Option<u64> {
+        if self.active.is_none() {
+            self.activate(now_us)?;
+        }
+        let active = self.active?;
+        let passed_us = (now_us - active.started_us).max(0) as u64;
+        let planned = active.bps.saturating_mul(passed_us + LEAD_US) / 8_000_000;
+        let left = active.bytes_min.saturating_sub(active.bytes).max(CHUNK_BYTES);
+        let due = planned.saturating_sub(active.bytes).min(left);
+        (due >= CHUNK_BYTES.min(left)).then_some(due)
+    }
+
+    /// When something is due next.
+    pub(super) fn next_us(&self) -> Option<i64> {
+        let Some(active) = self.active else { return self.pending[0].map(|_| self.pending_us) };
+        let bits = 8_000_000 * (active.bytes + CHUNK_BYTES);
+        let after_us = (bits.div_ceil(active.bps.max(1))).saturating_sub(LEAD_US);
+        Some(active.started_us + after_us as i64)
+    }
+
+    /// Begins the next pending cluster.
+    fn activate(&mut self, now_us: i64) -> Option<()> {
+        let rate_bps = self.pending[0].take()?;
+        self.pending.swap(0, 1);
+        self.last_id = self.last_id % CLUSTERS + 1;
+        let bps = rate_bps as u64;
+        let bytes_min = bps * self.cluster_us / 8_000_000;
+        self.clusters.begin(self.last_id, bytes_min, self.cluster_us > CLUSTER_US);
+        self.active = Some(Active {
+            id: self.last_id,
+            bps,
+            bytes_min,
+            started_us: now_us,
+            bytes: 0,
+            packets: 0,
+        });
+        Some(())
+    }
+
+    /// Starts what is due and ends what took too long. `sending` is whether anything was sent yet.
+    pub(super) fn on_tick(&mut self, sending: bool, gate: Gate, now_us: i64) {
+        if self.active.is_some_and(|active| now_us - active.started_us > RESULT_MAX_US) {
+            self.active = None;
+        }
+        if now_us - self.pending_us > RESULT_MAX_US {
+            self.pending = [None; 2];
+        }
+        if self.further.is_some_and(|(_, since_us)| now_us - since_us > RESULT_MAX_US) {
+            self.further = None;
+        }
+        if !sending || self.is_busy() {
+            return;
+        }
+        if !self.begun {
+            let rates = FIRST_SCALES.map(|scale| Some(scale * self.estimate_bps));
+            self.begun = self.start(rates, true, gate, now_us);
+            self.rose &= !self.begun;
+            return;
+        }
+        let passed_us = self.last_us.map_or(i64::MAX, |last_us| now_us - last_us);
+        let unmet = self.demand.is_none_or(|demand| demand.wanted != 0);
+        let wait_us = if self.rose {
+            ROSE_US
+        } else if unmet {
+            UNMET_US
+        } else {
+            HEADROOM_US
+        };
+        if passed_us >= wait_us {
+            let rate_bps = FURTHER_SCALE * self.estimate_bps;
+            if self.start([Some(rate_bps), None], true, gate, now_us) || gate == Gate::Open {
+                self.rose = false;
+            }
+        }
+    }
+
+    /// Notes the new estimate, and what a probe measured if this is its result.
+    pub(super) fn on_estimate(
+        &mut self,
+        estimate_bps: f64,
+        measured_bps: Option<f64>,
+        gate: Gate,
+        now_us: i64,
+    ) {
+        if estimate_bps < self.estimate_bps {
+            let recent = self.drop.filter(|(_, at_us)| now_us - at_us < DROP_US);
+            self.drop = recent.or(Some((self.estimate_bps, now_us)));
+        }
+        self.estimate_bps = estimate_bps;
+        let (Some(measured_bps), Some((above_bps, _))) = (measured_bps, self.further) else {
+            return;
+        };
+        if self.pending[0].is_some() || self.active.is_some() {
+            return;
+        }
+        self.further = None;
+        if measured_bps > above_bps {
+            self.start([Some(FURTHER_SCALE * measured_bps), None], true, gate, now_us);
+        }
+    }
+
+    /// Probes for what was before a drop once its cause is gone.
+    pub(super) fn on_recovered(&mut self, gate: Gate, now_us: i64) {
+        let Some((before_bps, at_us)) = self.drop else { return };
+        let rate_bps = (DROP_SHARE * before_bps).min(DROP_SCALE * self.estimate_bps);
+        if now_us - at_us < DROP_US && rate_bps > self.estimate_bps && !self.is_busy() {
+            self.start([Some(rate_bps), None], true, gate, now_us);
+            self.drop = None;
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.active.is_some() || self.pending[0].is_some() || self.further.is_some()
+    }
+
+    /// Plans clusters at `rates`, as far as they are useful; false when none is.
+    fn start(&mut self, rates: [Option<f64>; 2], further: bool, gate: Gate, now_us: i64) -> bool {
+        let mut ceiling_bps = self.demand.map_or(MAX_BPS as f64, |demand| {
+            (USEFUL_SCALE * demand.useful() as f64).clamp(FLOOR_BPS as f64, MAX_BPS as f64)
+        });
+        match gate {
+            Gate::Shut => return false,
+            Gate::Careful => ceiling_bps = ceiling_bps.min(LOSS_SCALE * self.estimate_bps),
+            Gate::Open => {}
+        }
+        if ceiling_bps < USELESS_SCALE * self.estimate_bps {
+            return false;
+        }
+        let mut last_bps = 0.0;
+        self.pending = [None; 2];
+        for (place, rate_bps) in self.pending.iter_mut().zip(rates.into_iter().flatten()) {
+            let rate_bps = rate_bps.min(ceiling_bps);
+            if rate_bps > last_bps {
+                *place = Some(rate_bps);
+                last_bps = rate_bps;
+            }
+        }
+        self.pending_us = now_us;
+        self.last_us = Some(now_us);
+        let faster = further && last_bps < ceiling_bps;
+        self.further = faster.then_some((FURTHER_SHARE * last_bps, now_us));
+        true
+    }
+}
+
+/// A probe that cannot raise the estimate by a tenth is not worth its bytes.
+const USELESS_SCALE: f64 = 1.1;
