@@ -8,6 +8,10 @@ window.fan = (() => {
 
   const configure = (value) => { config = value; };
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  // Paint times that a publisher remembers.
+  const PAINT_TIMES = 900;
+
+  const wallClock = () => performance.timeOrigin + performance.now();
   const round = (ms) => Math.round(ms * 10) / 10;
 
   // ---- HTTP ----
@@ -43,8 +47,11 @@ window.fan = (() => {
     const pen = canvas.getContext('2d', { alpha: false });
     const block = width / 16;
     let frame = 0;
+    const times = [];
     const paint = () => {
       frame = (frame + 1) % 65536;
+      times.push([frame, wallClock()]);
+      if (times.length > PAINT_TIMES) times.shift();
       const hue = (frame * 3) % 360;
       pen.fillStyle = `hsl(${hue} 60% 45%)`;
       pen.fillRect(0, 0, width, height);
@@ -62,7 +69,7 @@ window.fan = (() => {
     document.body.append(canvas);
     const [track] = canvas.captureStream(fps).getVideoTracks();
     track.contentHint = 'motion';
-    return { track, frame: () => frame };
+    return { track, frame: () => frame, times: () => times };
   }
 
   // The browser's own fake camera, of a size that it is asked for.
@@ -426,6 +433,9 @@ window.fan = (() => {
   // Number of the frame that was painted last, by this page's publisher.
   const painted = (index) => sessions[index].generated[0].frame();
 
+  // Number and time of the last frames painted.
+  const paintTimes = (index) => sessions[index].generated[0].times();
+
   // Number in the picture that a watching section shows.
   const shown = (index, mid) => frameNumber(sessions[index].elements.get(mid));
 
@@ -455,6 +465,7 @@ window.fan = (() => {
 
   return {
     configure, request, publish, publishMore, watch, watchMore, close, restart, end, stats, extensions,
-    painted, shown, now, canEncode, loop, api, sleep, session: (index) => sessions[index],
+    painted, paintTimes, shown, now, canEncode, loop, api, sleep, wallClock, frameNumber,
+    session: (index) => sessions[index],
   };
 })();

@@ -75,7 +75,9 @@ fn relay_delays_and_loses_both_ways() {
         client.send(&[0]).unwrap();
         std::thread::sleep(Duration::from_micros(100));
     }
-    until("all datagrams came in", Duration::from_secs(5), || (relay.tally(Way::Up).offered == 1050).then_some(()));
+    until("all datagrams came in", Duration::from_secs(5), || {
+        (relay.tally(Way::Up).offered == 1050).then_some(())
+    });
     let lost = relay.tally(Way::Up).lost;
     assert!((400..600).contains(&lost), "{lost}");
     assert_eq!(relay.tally(Way::Down).lost, 0);

@@ -91,5 +91,8 @@ fn report(name: &str, samples: &Samples) {
         figure(&format!("{name} session, {field}"), samples.growth("video", field));
     }
     figure(&format!("{name} session, longest stall ms"), samples.longest_stall().millis());
-    figure(&format!("{name} session, audio samples concealed"), samples.growth("audio", "concealed"));
+    figure(
+        &format!("{name} session, audio samples concealed"),
+        samples.growth("audio", "concealed"),
+    );
 }

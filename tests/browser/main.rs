@@ -12,6 +12,7 @@
 //! start with `figure:`.
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 mod driver;
 mod firefox;
 mod http;
@@ -33,4 +34,3 @@ mod sealed;
 mod steady;
 mod svc;
 mod watch;
-mod explore;

@@ -37,8 +37,10 @@ fn hears(who: &str, page: &Page, session: &Value) -> f64 {
     let samples = Samples::take(page, session);
     let rate = samples.rate("audio", "packets");
     let concealed = samples.growth("audio", "concealed") / samples.growth("audio", "samples");
-    figure(&format!("{who}: packets/s, bytes/s, part concealed"),
-        format!("{rate:.1}, {:.0}, {concealed:.4}", samples.rate("audio", "bytes")));
+    figure(
+        &format!("{who}: packets/s, bytes/s, part concealed"),
+        format!("{rate:.1}, {:.0}, {concealed:.4}", samples.rate("audio", "bytes")),
+    );
     assert!((40.0..60.0).contains(&rate), "{who}: {rate} packets a second");
     assert!(samples.growth("audio", "energy") > 0.0, "{who}: silence");
     assert!(concealed < CONCEALED_MAX, "{who}: {concealed}");

@@ -80,9 +80,8 @@ impl Relay {
     /// Starts a relay to the server's media port. Both directions are `config`.
     pub(crate) fn start(media_port: u16, config: LinkConfig, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let mut direction = || {
-            Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0 })
-        };
+        let mut direction =
+            || Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0 });
         let shared = Arc::new(Shared {
             up: direction(),
             down: direction(),
@@ -95,7 +94,7 @@ impl Relay {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, media_port));
         let (receiving, sending) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
-            std::thread::spawn(move || receiving.from_clients(&front, server)),
+            std::thread::spawn(move || receiving.listen_front(&front, server)),
             std::thread::spawn(move || sending.send_due()),
         ];
         Self { port, shared, threads }
@@ -138,14 +137,15 @@ impl Shared {
 
     /// Receives from the page; every address of it gets a socket of its own towards the server, as
     /// behind an address translator.
-    fn from_clients(self: &Arc<Self>, front: &Arc<UdpSocket>, server: SocketAddr) {
+    fn listen_front(self: &Arc<Self>, front: &Arc<UdpSocket>, server: SocketAddr) {
         let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, JoinHandle<()>)> = HashMap::new();
         self.receive(front, |bytes, client| {
             let (back, _) = backs.entry(client).or_insert_with(|| {
                 let back = bind();
                 let (shared, socket) = (Arc::clone(self), Arc::clone(&back));
                 let front = Arc::clone(front);
-                let thread = std::thread::spawn(move || shared.from_server(&socket, &front, client));
+                let thread =
+                    std::thread::spawn(move || shared.listen_back(&socket, &front, client));
                 (back, thread)
             });
             self.carry(Way::Up, bytes, back, server);
@@ -155,7 +155,7 @@ impl Shared {
         }
     }
 
-    fn from_server(&self, back: &UdpSocket, front: &Arc<UdpSocket>, client: SocketAddr) {
+    fn listen_back(&self, back: &UdpSocket, front: &Arc<UdpSocket>, client: SocketAddr) {
         self.receive(back, |bytes, _| self.carry(Way::Down, bytes, front, client));
     }
 

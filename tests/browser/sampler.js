@@ -66,6 +66,29 @@ Object.assign(window.fan, (() => {
     }
   }
 
+  // For a while: [number of the frame shown, its RTP timestamp, when it came up, when the statistics
+  // were taken, when the frame was captured as they say by the publisher's sender reports].
+  async function clockRows(index, ms) {
+    const session = fan.session(index);
+    const video = [...session.elements.values()].find((element) => element.localName === 'video');
+    const rows = [];
+    const end = fan.wallClock() + ms;
+    let shown = null;
+    const next = (at, { rtpTimestamp }) => {
+      shown = [fan.frameNumber(video), rtpTimestamp, performance.timeOrigin + at];
+      if (fan.wallClock() < end) video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+    while (fan.wallClock() < end) {
+      for (const report of (await session.pc.getStats()).values()) {
+        const playout = report.kind === 'video' && report.estimatedPlayoutTimestamp;
+        if (playout && shown) rows.push([...shown, report.timestamp, playout]);
+      }
+      await fan.sleep(60);
+    }
+    return rows;
+  }
+
   // Stops or starts what a session publishes of video, without a word to the server.
   async function pause(index, paused) {
     for (const { sender } of fan.session(index).pc.getTransceivers()) {
@@ -76,5 +99,5 @@ Object.assign(window.fan, (() => {
     }
   }
 
-  return { sample, samples, choose, pause };
+  return { sample, samples, choose, clockRows, pause };
 })());

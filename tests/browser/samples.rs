@@ -86,8 +86,8 @@ impl Samples {
     }
 
     /// The percentile of how far sound and picture are apart, in milliseconds: both are known by
-    /// the publisher's clock. 0 when the browser does not say.
-    pub(crate) fn offset_percentile(&self, percent: usize) -> f64 {
+    /// the publisher's clock. None when the browser does not say.
+    pub(crate) fn offset_percentile(&self, percent: usize) -> Option<f64> {
         let offset = |row: &Value| {
             let [audio, video] = ["audio", "video"].map(|kind| row[kind]["playout"].as_f64());
             Some((audio? - video?).abs())
@@ -95,7 +95,7 @@ impl Samples {
         let mut offsets: Vec<f64> = self.0.iter().filter_map(offset).collect();
         offsets.sort_by(f64::total_cmp);
         let last = offsets.len().saturating_sub(1);
-        offsets.get(last * percent / 100).copied().unwrap_or(0.0)
+        offsets.get(last * percent / 100).copied()
     }
 }
 

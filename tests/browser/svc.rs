@@ -37,17 +37,38 @@ fn vp9_with_dependent_spatial_layers() {
 
 #[test]
 fn vp9_with_temporal_layers() {
-    shrinks(&Case { mode: "L1T3", width: 480, height: 270, bitrate: 500_000, bottleneck: 380_000, ..VP9 });
+    shrinks(&Case {
+        mode: "L1T3",
+        width: 480,
+        height: 270,
+        bitrate: 500_000,
+        bottleneck: 380_000,
+        ..VP9
+    });
 }
 
 #[test]
 fn av1_with_temporal_layers() {
-    shrinks(&Case { mode: "L1T3", width: 480, height: 270, bitrate: 500_000, bottleneck: 380_000, ..AV1 });
+    shrinks(&Case {
+        mode: "L1T3",
+        width: 480,
+        height: 270,
+        bitrate: 500_000,
+        bottleneck: 380_000,
+        ..AV1
+    });
 }
 
 #[test]
 fn av1_with_spatial_layers() {
-    shrinks(&Case { mode: "L2T2", width: 480, height: 270, bitrate: 500_000, bottleneck: 250_000, ..AV1 });
+    shrinks(&Case {
+        mode: "L2T2",
+        width: 480,
+        height: 270,
+        bitrate: 500_000,
+        bottleneck: 250_000,
+        ..AV1
+    });
 }
 
 const VP9: Case = Case {
@@ -126,7 +147,10 @@ fn check_descriptor(publisher: &Page, published: &Published, page: &Page, sessio
 
 fn report(case: &Case, when: &str, samples: &Samples) {
     figure(
-        &format!("{} {}, {when}: width, pictures/s, kbit/s, stall ms, freezes", case.codec, case.mode),
+        &format!(
+            "{} {}, {when}: width, pictures/s, kbit/s, stall ms, freezes",
+            case.codec, case.mode
+        ),
         format!(
             "{}, {:.1}, {:.0}, {:.0}, {}",
             samples.last("video", "width"),

@@ -99,8 +99,7 @@ fn a_cold_start_reaches_the_top() {
 
 #[test]
 fn capacity_steps_are_followed() {
-    let phases =
-        [phase(0, 3_000_000, 0.0), phase(20, 500_000, 0.0), phase(40, 3_000_000, 0.0)];
+    let phases = [phase(0, 3_000_000, 0.0), phase(20, 500_000, 0.0), phase(40, 3_000_000, 0.0)];
     for (source, name) in [(Source::Ladder, "ladder"), (Source::Elastic, "elastic")] {
         for queue_ms in [200, 500] {
             for feedback_ms in [50, 100, 250] {
@@ -112,14 +111,15 @@ fn capacity_steps_are_followed() {
                 let name = format!("steps {name}, queue {queue_ms} feedback {feedback_ms}");
                 let worst = run(&name, &phases, source, shape, |record| {
                     let below = record.time_to(20_000, |now| now.estimate <= now.capacity);
-                    let near =
-                        record.time_to(40_000, |now| now.estimate * 10 >= now.capacity * 9);
+                    let near = record.time_to(40_000, |now| now.estimate * 10 >= now.capacity * 9);
                     down_ms = down_ms.max(below);
                     up_ms = up_ms.max(near);
                     before = before.min(record.utilization(5_000, 20_000));
                     after = after.min(record.utilization(25_000, 40_000));
                 });
-                println!("    below after {down_ms} ms, up after {up_ms} ms, {before:.2} {after:.2}");
+                println!(
+                    "    below after {down_ms} ms, up after {up_ms} ms, {before:.2} {after:.2}"
+                );
                 assert!(down_ms < 1_500, "{down_ms}");
                 assert!(up_ms < 4_000, "{up_ms}");
                 assert!(worst.queue_p95_ms < 120.0, "{}", worst.queue_p95_ms);
