@@ -50,6 +50,8 @@ pub enum Drop {
     Oversize,
     /// An outbound packet that did not fit its slot.
     TooLong,
+    /// A packet that waited for its pace was no longer in the history when its turn came.
+    PacedOut,
     /// The core's tables had no place for a new peer.
     CoreFull,
     /// A panic was contained while this datagram was processed.
@@ -58,7 +60,7 @@ pub enum Drop {
 
 impl Drop {
     /// Every reason, in declaration order, with its label in metrics.
-    pub const ALL: [(Drop, &'static str); 23] = [
+    pub const ALL: [(Drop, &'static str); 24] = [
         (Drop::Unclassified, "unclassified"),
         (Drop::UnknownAddress, "unknown_address"),
         (Drop::StunMalformed, "stun_malformed"),
@@ -80,6 +82,7 @@ impl Drop {
         (Drop::SendFailed, "send_failed"),
         (Drop::Oversize, "oversize"),
         (Drop::TooLong, "too_long"),
+        (Drop::PacedOut, "paced_out"),
         (Drop::CoreFull, "core_full"),
         (Drop::Aborted, "aborted"),
     ];
@@ -87,7 +90,10 @@ impl Drop {
     /// Whether the reason ends the way of an arrived datagram (the others count packets that were
     /// to be sent).
     pub const fn is_inbound(self) -> bool {
-        !matches!(self, Drop::LaneFull | Drop::NoSendSlot | Drop::SendFailed | Drop::TooLong)
+        !matches!(
+            self,
+            Drop::LaneFull | Drop::NoSendSlot | Drop::SendFailed | Drop::TooLong | Drop::PacedOut
+        )
     }
 }
 
@@ -112,6 +118,14 @@ pub struct Counters {
     pub media_out: u64,
     /// RTP packets sent again because of a NACK.
     pub resent: u64,
+    /// Resends refused: over the budget, too often for one packet, or still under way.
+    pub resends_refused: u64,
+    /// Packets of padding sent to probe for bandwidth.
+    pub probes: u64,
+    /// Packets that waited for their pace.
+    pub paced: u64,
+    /// Changes of the layers that subscriptions are to show.
+    pub layer_changes: u64,
     /// Media frames sent to other cores.
     pub frames_out: u64,
     /// Media frames received from other cores.

@@ -11,6 +11,7 @@ use crate::kit::table::FeedName;
 use crate::publish::Track;
 use crate::subscribe::Subscription;
 use crate::tables::Tables;
+use crate::transport::Downlink;
 
 /// Applies `command`.
 pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
@@ -43,6 +44,11 @@ fn set_peer(
     let place = tables.peers.place(facts.peer)?;
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
+    if !facts.transport_feedback {
+        peer.downlink = None;
+    } else if peer.downlink.is_none() {
+        peer.downlink = Some(Box::new(Downlink::new(now)));
+    }
     if peer.extensions != facts.extensions {
         peer.extensions = facts.extensions;
         for subscription in &peer.subscriptions {
@@ -77,7 +83,7 @@ fn publish(
     let feed = tables.feed(facts.track, facts.kind, tables.core)?;
     tables.feeds.at_mut(feed)?.published = true;
     let waiting = tables.feeds.at(feed)?.subscriptions.iter().any(|subscription| {
-        tables.subscriptions.at(*subscription).is_some_and(|found| found.waits_for().is_some())
+        tables.subscriptions.at(*subscription).is_some_and(|found| found.waits_for(now).is_some())
     });
     if waiting {
         tables.want_key_frame(feed, 0, now, host);
@@ -123,9 +129,10 @@ fn subscribe(
             tables.feeds.at_mut(feed)?.subscriptions.push(place);
         }
     }
+    tables.allocate(peer, now, host);
     let connected = tables.peers.at(peer)?.sealing().is_some();
     let place = tables.subscriptions.place(facts.subscription)?;
-    let waits_for = tables.subscriptions.at(place)?.waits_for();
+    let waits_for = tables.subscriptions.at(place)?.waits_for(now);
     if let (true, Some(encoding)) = (connected, waits_for) {
         tables.want_key_frame(feed, encoding, now, host);
     }

@@ -1,17 +1,17 @@
 //! PATH feedback: RTCP of a peer. Reports of publishers go on to their subscribers; what
 //! subscribers ask for is answered from this core's history or goes up, merged, to the publisher.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::counters::Drop;
 use common::id::TrackId;
-use proto::rtcp::{RtcpPacket, packets};
+use proto::rtcp::{ReportBlock, RtcpPacket, TwccView, packets};
 
 use crate::host::Host;
+use crate::kit::clock::ClockPair;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
-use crate::route::ClockPair;
-use crate::subscribe::{Numbers, seal_packet, write_header};
-use crate::tables::{Outcome, Tables, send};
+
+use crate::tables::{Outcome, Tables};
 use crate::transport::Binding;
 
 /// An SRTCP packet of `place`; decrypted in place.
@@ -39,10 +39,11 @@ pub(crate) fn on_sender_report_frame(
     track: TrackId,
     encoding: u8,
     clock: ClockPair,
+    now: Instant,
     host: &mut impl Host,
 ) {
     if let Some(feed) = tables.feeds.place(FeedName(track)) {
-        tables.relay_sender_report(feed, encoding, clock, host);
+        tables.relay_sender_report(feed, encoding, clock, now, host);
     }
 }
 
@@ -70,15 +71,20 @@ fn act(
     host: &mut impl Host,
 ) {
     match packet {
-        RtcpPacket::SenderReport { info, .. } => {
+        RtcpPacket::SenderReport { info, blocks } => {
             let clock = ClockPair { ntp: info.ntp, rtp: info.rtp };
             on_sender_report(tables, place, info.ssrc, clock, now, host);
+            blocks.into_iter().for_each(|block| on_report(tables, place, &block, now));
         }
+        RtcpPacket::ReceiverReport { blocks, .. } => {
+            blocks.into_iter().for_each(|block| on_report(tables, place, &block, now));
+        }
+        RtcpPacket::TransportFeedback(feedback) => on_arrivals(tables, place, feedback, now),
         RtcpPacket::Nack { media, sequences, .. } => {
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
                 tables.counters.nacked += 1;
-                resend(tables, place, subscription, sequence, host);
+                tables.resend(place, subscription, sequence, now, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
@@ -88,8 +94,30 @@ fn act(
             }
         }
         // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:
-        // that is what close_notify and consent are for. Other packets serve later estimates.
+        // that is what close_notify and consent are for.
         _ => {}
+    }
+}
+
+/// A report block of a subscriber about one of our streams: the round trip (RFC 3550 section 6.4.1).
+fn on_report(tables: &mut Tables, place: PeerPlace, block: &ReportBlock, now: Instant) {
+    let Some(found) = subscription(tables, place, block.ssrc) else { return };
+    let reported = tables.subscriptions.at(found).and_then(|found| found.reported);
+    let reported = reported.filter(|(ntp, _)| *ntp == block.last_sender_report);
+    let Some((_, left)) = reported else { return };
+    let held = Duration::from_micros(u64::from(block.delay_since_last) * 1_000_000 / 65_536);
+    let away = now.saturating_duration_since(left);
+    if let (Some(trip), Some(peer)) = (away.checked_sub(held), tables.peers.at_mut(place)) {
+        peer.on_round_trip(trip);
+    }
+}
+
+/// Transport-wide feedback of a subscriber.
+fn on_arrivals(tables: &mut Tables, place: PeerPlace, feedback: &TwccView<'_>, now: Instant) {
+    let Some(peer) = tables.peers.at_mut(place) else { return };
+    if let Some(downlink) = &mut peer.downlink {
+        downlink.congestion.on_feedback(feedback, now);
+        peer.round_trip = peer.round_trip.or(downlink.congestion.rtt());
     }
 }
 
@@ -109,7 +137,7 @@ fn on_sender_report(
         state.reception.on_sender_report(clock.ntp, now);
     }
     let id = track.id;
-    on_sender_report_frame(tables, id, encoding, clock, host);
+    on_sender_report_frame(tables, id, encoding, clock, now, host);
 }
 
 fn on_picture_loss(
@@ -121,7 +149,7 @@ fn on_picture_loss(
 ) {
     let Some(subscription) = subscription(tables, place, ssrc) else { return };
     let Some(subscription) = tables.subscriptions.at(subscription) else { return };
-    let encoding = subscription.waits_for().or(subscription.rewrite.encoding()).unwrap_or(0);
+    let encoding = subscription.waits_for(now).or(subscription.rewrite.encoding()).unwrap_or(0);
     let feed = subscription.feed;
     tables.want_key_frame(feed, encoding, now, host);
 }
@@ -133,51 +161,4 @@ fn subscription(tables: &Tables, place: PeerPlace, ssrc: u32) -> Option<Subscrip
         .iter()
         .copied()
         .find(|place| tables.subscriptions.at(*place).is_some_and(|found| found.ssrc == ssrc))
-}
-
-/// Answers one lost number from the history: as RTX (RFC 4588) where negotiated, else by sending
-/// the same packet again under its own index, if that gives the same bytes.
-fn resend(
-    tables: &mut Tables,
-    peer: PeerPlace,
-    subscription: SubscriptionPlace,
-    sequence: u16,
-    host: &mut impl Host,
-) -> Option<()> {
-    let subscription = tables.subscriptions.at_mut(subscription)?;
-    let peer = tables.peers.at(peer)?;
-    let (seal, to) = peer.sealing()?;
-    let (index, source) = subscription.rewrite.sent_as(sequence)?;
-    let encoding = usize::from(subscription.rewrite.encoding()?);
-    let kept = tables.feeds.at(subscription.feed)?.encodings.get(encoding)?;
-    let (packet, plain) = tables.history.find(&kept.index, source)?;
-    if !subscription.rewrite.shows(packet) || !subscription.budget.spend() {
-        return None;
-    }
-    let mapping = *subscription.mapping(packet.payload_type)?;
-    let as_rtx = mapping.rtx.zip(subscription.rtx_ssrc);
-    if as_rtx.is_none() && index < subscription.same_since {
-        return None;
-    }
-    let timestamp = subscription.rewrite.timestamp(packet.timestamp);
-    let names = (&peer.extensions, subscription.mid);
-    let slot = host.reserve()?;
-    let len = if let Some((payload_type, ssrc)) = as_rtx {
-        let index = subscription.rtx_index;
-        subscription.rtx_index += 1;
-        let numbers = Numbers { ssrc, payload_type, index, timestamp };
-        let start = write_header(slot, numbers, (packet, plain), names, false);
-        let payload = packet.payload(plain);
-        let end = start + 2 + payload.len();
-        slot.get_mut(start..start + 2)?.copy_from_slice(&sequence.to_be_bytes());
-        slot.get_mut(start + 2..end)?.copy_from_slice(payload);
-        seal.rtp_in_place(index, slot, start, end)?
-    } else {
-        let payload_type = mapping.to;
-        let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
-        seal_packet(seal, slot, numbers, (packet, plain), names)?
-    };
-    send(&mut tables.counters, host, to, len);
-    tables.counters.resent += 1;
-    Some(())
 }

@@ -3,23 +3,24 @@
 
 use std::time::Instant;
 
-use common::counters::{Counters, Drop};
+use common::counters::Drop;
 use common::event::Event;
 use common::id::TrackId;
-use common::media::{Extension, ExtensionMap, Label};
-use proto::payload::is_key_frame_start;
+use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
+use proto::payload::{FrameReader, red, vp8, vp9};
 use proto::rtcp::TwccRecorder;
 use proto::rtp::{Header, elements, extend, padding_len};
 use proto::srtp::{InboundStream, OpenError};
 
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
-use crate::kit::packet::{Element, Packet};
+use crate::kit::packet::{Element, Packet, PictureNumbers};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
 use crate::publish::Arrival;
-use crate::subscribe::{Numbers, Pick, Subscription, seal_packet};
-use crate::tables::{Outcome, Tables, send};
-use crate::transport::{Binding, Peer};
+use crate::route::Feed;
+use crate::subscribe::Pick;
+use crate::tables::{Outcome, Tables, emit_new};
+use crate::transport::{Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -244,8 +245,9 @@ fn arrive(
     };
     packet.epoch = state.epoch;
     packet.codec = payload.codec;
-    packet.frame.key =
-        packet.payload_len > 0 && is_key_frame_start(payload.codec, packet.payload(plain));
+    if packet.payload_len > 0 {
+        read_frame(&mut packet, &mut state.frames, plain);
+    }
     if packet.frame.key {
         state.key_frames.arrived();
     }
@@ -263,6 +265,33 @@ fn arrive(
     fan_out(tables, feed, &packet, plain, now, host);
 }
 
+/// What a packet says of its frame: layers, running numbers, and where the primary block of
+/// redundant audio is.
+fn read_frame(packet: &mut Packet, frames: &mut FrameReader, plain: &[u8]) {
+    let payload = packet.payload(plain);
+    let described = packet.elements().iter().find_map(|element| {
+        let at = usize::from(element.offset);
+        let wanted = element.extension == Extension::DependencyDescriptor;
+        plain.get(at..at + usize::from(element.len)).filter(|_| wanted)
+    });
+    packet.frame = frames.read(packet.codec, payload, packet.marker, described);
+    let frame_number = described.and_then(|data| data.get(1..3)?.try_into().ok());
+    let frame_number = frame_number.map(u16::from_be_bytes);
+    let (picture_id, tl0) = match packet.codec {
+        Codec::Vp8 => vp8::Descriptor::parse(payload)
+            .map_or((None, None), |it| (it.picture_id, it.tl0_picture_index)),
+        Codec::Vp9 => vp9::Descriptor::parse(payload)
+            .map_or((None, None), |it| (it.picture_id, it.tl0_picture_index)),
+        _ => (None, None),
+    };
+    let picture_id = picture_id.map(|id| id.value);
+    packet.primary = match packet.codec {
+        Codec::Red => red::primary(payload).map(|it| (it.payload_type, it.offset as u16)),
+        _ => None,
+    };
+    packet.picture = PictureNumbers { picture_id, tl0, frame_number };
+}
+
 /// Keeps the packet in the history and sends it to every target of its feed.
 fn fan_out(
     tables: &mut Tables,
@@ -272,7 +301,7 @@ fn fan_out(
     now: Instant,
     host: &mut impl Host,
 ) {
-    let Tables { feeds, subscriptions, peers, history, counters, .. } = tables;
+    let Tables { feeds, subscriptions, peers, history, counters, paced, .. } = tables;
     let Some(feed) = feeds.at_mut(feed) else { return };
     keep(history, feed, packet, plain, now);
     for core in feed.cores() {
@@ -284,47 +313,67 @@ fn fan_out(
     }
     for place in &feed.subscriptions {
         let Some(subscription) = subscriptions.at_mut(*place) else { continue };
-        let Some(peer) = peers.at(subscription.peer) else { continue };
-        forward(counters, subscription, peer, (packet, plain), now, host);
+        let peer_place = subscription.peer;
+        let Some(peer) = peers.at_mut(peer_place) else { continue };
+        if peer.sealing().is_none() {
+            continue;
+        }
+        let (numbers, fill) = match subscription.pick(packet, |e| feed.clock(e), now) {
+            Pick::Forward(numbers) => (numbers, false),
+            Pick::Fill(numbers) => (numbers, true),
+            Pick::Skip => continue,
+        };
+        let waiting = Waiting {
+            subscription: *place,
+            feed: subscription.feed,
+            encoding: packet.encoding,
+            epoch: packet.epoch,
+            source: packet.sequence,
+            numbers,
+            fill,
+            len: packet.payload_len,
+        };
+        if subscription.kind == MediaKind::Video && let_wait(peer, waiting, now) {
+            counters.paced += 1;
+            list(paced, peer, peer_place);
+        } else {
+            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, now, host);
+        }
+    }
+}
+
+/// Lets a packet wait where it would come faster than its subscriber's pace.
+fn let_wait(peer: &mut Peer, waiting: Waiting, now: Instant) -> bool {
+    let Some(downlink) = peer.downlink.as_mut() else { return false };
+    let waits = downlink.is_busy(now);
+    if waits {
+        downlink.wait(waiting);
+    }
+    waits
+}
+
+/// Has a peer looked after at the next tick.
+fn list(paced: &mut Vec<PeerPlace>, peer: &mut Peer, place: PeerPlace) {
+    if let Some(downlink) = peer.downlink.as_mut().filter(|downlink| !downlink.listed) {
+        downlink.listed = true;
+        paced.push(place);
     }
 }
 
 fn keep(
     history: &mut History,
-    feed: &mut crate::route::Feed<Index>,
+    feed: &mut Feed<Index>,
     packet: &Packet,
     plain: &[u8],
     now: Instant,
 ) {
-    let video = feed.kind == common::media::MediaKind::Video;
-    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video)) {
+    let video = feed.kind == MediaKind::Video;
+    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video), now) {
         if fresh {
             encoding.index.clear();
         }
         encoding.newest_at = Some(now);
+        encoding.meter.count(&packet.frame, plain.len());
         history.keep(&mut encoding.index, packet, plain);
     }
-}
-
-/// One packet into one subscriber's send slot.
-fn forward(
-    counters: &mut Counters,
-    subscription: &mut Subscription,
-    peer: &Peer,
-    (packet, plain): (&Packet, &[u8]),
-    now: Instant,
-    host: &mut impl Host,
-) {
-    let Some((seal, to)) = peer.sealing() else { return };
-    let Pick::Forward { index, timestamp, payload_type } = subscription.pick(packet, now) else {
-        return;
-    };
-    let Some(slot) = host.reserve() else { return counters.drop(Drop::NoSendSlot) };
-    let numbers = Numbers { ssrc: subscription.ssrc, payload_type, index, timestamp };
-    let names = (&peer.extensions, subscription.mid);
-    let sealed = seal_packet(seal, slot, numbers, (packet, plain), names);
-    let Some(len) = sealed else { return counters.drop(Drop::TooLong) };
-    send(counters, host, to, len);
-    counters.media_out += 1;
-    subscription.on_sent(usize::from(packet.payload_len));
 }

@@ -7,17 +7,13 @@ use std::time::Instant;
 use common::command::Command;
 use common::counters::Counters;
 use common::event::CloseReason;
-use common::id::CoreId;
+use common::id::{CoreId, PeerId};
 use proto::dtls::Certificate;
 use proto::ice::NodeSecret;
 
-use crate::demux::Flows;
-use crate::history::History;
 use crate::host::{FrameHeader, Host};
-use crate::kit::random::Random;
-use crate::kit::table::Table;
-use crate::route::ClockPair;
-use crate::tables::Tables;
+use crate::kit::clock::ClockPair;
+use crate::tables::{Tables, TablesConfig};
 use crate::tick::Ticker;
 use crate::{commands, feedback, ingress, media};
 
@@ -42,22 +38,8 @@ pub struct Shard {
 impl Shard {
     /// Makes an empty shard. All memory that does not depend on peers is taken here.
     pub fn new(config: ShardConfig, now: Instant) -> Self {
-        let mut random = Random::new(config.seed);
-        let tables = Tables {
-            core: config.core,
-            secret: config.secret,
-            certificate: config.certificate,
-            flows: Flows::new(random.next_u64()),
-            random,
-            epochs: 0,
-            counters: Counters::default(),
-            peers: Table::new(),
-            tracks: Table::new(),
-            history: History::new(),
-            feeds: Table::new(),
-            subscriptions: Table::new(),
-            serving: None,
-        };
+        let ShardConfig { core, secret, certificate, seed } = config;
+        let tables = Tables::new(TablesConfig { core, secret, certificate, seed });
         Self { tables, ticker: Ticker::new(now) }
     }
 
@@ -87,7 +69,8 @@ impl Shard {
             }
             FrameHeader::SenderReport { track, encoding, ntp, rtp } => {
                 let clock = ClockPair { ntp, rtp };
-                feedback::on_sender_report_frame(&mut self.tables, track, encoding, clock, host);
+                let tables = &mut self.tables;
+                feedback::on_sender_report_frame(tables, track, encoding, clock, now, host);
             }
             FrameHeader::KeyFrameWanted { track, encoding } => {
                 self.tables.on_key_frame_wanted(track, encoding, now, host);
@@ -116,6 +99,12 @@ impl Shard {
         if let Some(place) = serving.and_then(|peer| self.tables.peers.place(peer)) {
             self.tables.close(place, CloseReason::Aborted, now, host);
         }
+    }
+
+    /// Bandwidth towards a peer of this core in bit/s, as far as it is estimated.
+    pub fn estimate(&self, peer: PeerId) -> Option<u64> {
+        let peer = self.tables.peers.at(self.tables.peers.place(peer)?)?;
+        peer.downlink.as_ref().map(|downlink| downlink.congestion.estimate())
     }
 
     /// This core's counters.

@@ -19,12 +19,15 @@ const PHASES: u32 = 5;
 const REPORT_ROUNDS: u32 = 20;
 /// Rounds between two looks at which encodings of a feed are alive.
 const LAYER_ROUNDS: u32 = 5;
-/// An encoding without packets for this long is not alive.
-const ENCODING_SILENCE: Duration = Duration::from_secs(1);
+/// Rounds between two choices of what a peer's subscriptions show.
+const ALLOCATE_ROUNDS: u32 = 2;
+/// Distance of two looks at packets that wait for their pace.
+const PACE: Duration = Duration::from_millis(5);
 
 /// When what is due.
 pub(crate) struct Ticker {
     next: Instant,
+    next_pace: Instant,
     count: u32,
     /// Reference time of transport-wide feedback.
     start: Instant,
@@ -33,7 +36,7 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Ticks from `now` on.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { next: now + TICK, count: 0, start: now }
+        Self { next: now + TICK, next_pace: now, count: 0, start: now }
     }
 
     /// When the next tick is due; far away while the core has nothing to look after.
@@ -41,11 +44,18 @@ impl Ticker {
         if tables.peers.is_empty() && tables.feeds.is_empty() {
             return self.next + Duration::from_secs(1);
         }
-        self.next
+        match tables.paced.is_empty() {
+            true => self.next,
+            false => self.next.min(self.next_pace),
+        }
     }
 
     /// Serves one phase if its time has come.
     pub(crate) fn run(&mut self, tables: &mut Tables, now: Instant, host: &mut impl Host) {
+        if now >= self.next_pace && !tables.paced.is_empty() {
+            self.next_pace = now + PACE;
+            tables.pace(now, host);
+        }
         if now < self.next {
             return;
         }
@@ -95,6 +105,13 @@ fn serve_peer(
     if !peer.establish.is_connected() {
         return tables.drive(place, None, now, host);
     }
+    if let Some(downlink) = &mut peer.downlink {
+        downlink.congestion.on_tick(now);
+        tables.pace_soon(place);
+    }
+    if (round + place.number() / PHASES).is_multiple_of(ALLOCATE_ROUNDS) {
+        tables.allocate(place, now, host);
+    }
     tables.report_arrivals(place, start, host);
     if (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS) {
         tables.report_reception(place, now, host);
@@ -116,8 +133,7 @@ fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mu
     }
 }
 
-/// Chooses encodings for subscriptions without a pinned one, and asks again for key frames that
-/// subscriptions still wait for.
+/// Ends a window of the rates, and asks again for key frames that subscriptions still wait for.
 fn serve_feed(
     tables: &mut Tables,
     place: FeedPlace,
@@ -128,22 +144,16 @@ fn serve_feed(
     if !(round + place.number() / PHASES).is_multiple_of(LAYER_ROUNDS) {
         return;
     }
-    let Some(feed) = tables.feeds.at(place) else { return };
-    let alive = feed.encodings.iter().zip(0u8..).find_map(|(encoding, number)| {
-        let age = now.saturating_duration_since(encoding.newest_at?);
-        (age < ENCODING_SILENCE).then_some(number)
-    });
+    let Some(feed) = tables.feeds.at_mut(place) else { return };
+    feed.encodings.iter_mut().for_each(|encoding| encoding.meter.settle(now));
     let mut next = 0;
     while let Some(subscription) =
         tables.feeds.at(place).and_then(|feed| feed.subscriptions.get(next).copied())
     {
         next += 1;
-        let Some(subscription) = tables.subscriptions.at_mut(subscription) else { continue };
-        if let (None, Some(alive)) = (subscription.pinned(), alive) {
-            subscription.want(alive, now);
-        }
+        let Some(subscription) = tables.subscriptions.at(subscription) else { continue };
         let connected = tables.peers.at(subscription.peer).is_some_and(|p| p.sealing().is_some());
-        if let (true, Some(encoding)) = (connected, subscription.waits_for()) {
+        if let (true, Some(encoding)) = (connected, subscription.waits_for(now)) {
             tables.want_key_frame(place, encoding, now, host);
         }
     }

@@ -18,6 +18,17 @@ pub struct Element {
     pub len: u8,
 }
 
+/// The running numbers of a packet's frame, as far as the packet shows them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PictureNumbers {
+    /// Picture id of the payload descriptor (RFC 7741 section 4.2, RFC 9628 section 4.2).
+    pub picture_id: Option<u16>,
+    /// Running index of base layer pictures (TL0PICIDX).
+    pub tl0: Option<u8>,
+    /// Frame number of the dependency descriptor.
+    pub frame_number: Option<u16>,
+}
+
 /// A plaintext RTP packet as its publisher sent it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
@@ -33,6 +44,10 @@ pub struct Packet {
     pub marker: bool,
     /// What it says of its frame and layer.
     pub frame: FrameFacts,
+    /// Running numbers of its frame.
+    pub picture: PictureNumbers,
+    /// Payload type and place in the payload of the primary block (RFC 2198), in a RED packet.
+    pub primary: Option<(u8, u16)>,
     /// Extended sequence number: roll-over counter and sequence number (RFC 3711 section 3.3.1).
     pub sequence: u64,
     /// RTP timestamp in the publisher's clock.
@@ -59,6 +74,8 @@ impl Packet {
             codec: Codec::Other,
             marker: false,
             frame: FrameFacts::UNKNOWN,
+            picture: PictureNumbers { picture_id: None, tl0: None, frame_number: None },
+            primary: None,
             sequence: 0,
             timestamp: 0,
             payload_offset: 0,
@@ -75,6 +92,11 @@ impl Packet {
             *place = element;
             self.element_count += 1;
         }
+    }
+
+    /// Whether it carries nothing but padding.
+    pub fn is_padding(&self) -> bool {
+        self.payload_len == 0 && self.padding_len > 0
     }
 
     /// The remembered header extension elements.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use common::command::{Encoding, PublishFacts, PublishedPayload};
 use common::id::TrackId;
 use common::media::{Label, MediaKind};
+use proto::payload::FrameReader;
 
 use super::keyframe::KeyFrames;
 use super::loss::Gaps;
@@ -25,6 +26,8 @@ pub(crate) struct EncodingState {
     pub gaps: Gaps,
     /// Key frames asked for.
     pub key_frames: KeyFrames,
+    /// What its packets say of frames and layers.
+    pub frames: FrameReader,
 }
 
 /// What the number of a packet says of it. A number is taken once per epoch, as [`Arrival::Newer`]
@@ -88,6 +91,7 @@ impl Track {
             reception: Reception::default(),
             gaps: Gaps::new(),
             key_frames: KeyFrames::default(),
+            frames: FrameReader::default(),
         });
         Self {
             id: facts.track,
@@ -163,6 +167,7 @@ impl Track {
             state.epoch = epoch;
             state.reception = Reception::default();
             state.gaps.clear();
+            state.frames = FrameReader::default();
         }
         state.ssrc = Some(ssrc);
     }
@@ -184,6 +189,7 @@ mod tests {
             reception: Reception::default(),
             gaps: Gaps::new(),
             key_frames: KeyFrames::default(),
+            frames: FrameReader::default(),
         }
     }
 

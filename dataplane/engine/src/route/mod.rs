@@ -1,23 +1,22 @@
 //! Stage 6: where a track's packets go. One feed per track that this core publishes or has
 //! subscribers of; a target is a local subscription or another core.
 
-use std::time::Instant;
+mod meter;
+
+use std::time::{Duration, Instant};
 
 use common::id::{CoreId, TrackId};
 use common::limits::CORES_MAX;
 use common::media::MediaKind;
 
+use crate::kit::clock::ClockPair;
 use crate::kit::packet::Packet;
 use crate::kit::table::SubscriptionPlace;
 
-/// What a sender report says of an encoding's clock (RFC 3550 section 6.4.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ClockPair {
-    /// NTP timestamp, 32.32 fixed point, of the publisher's clock.
-    pub ntp: u64,
-    /// RTP timestamp of the same instant.
-    pub rtp: u32,
-}
+pub(crate) use meter::Meter;
+
+/// An encoding without packets for this long, while others of its track have some, is not alive.
+const ENCODING_SILENCE: Duration = Duration::from_millis(700);
 
 /// One encoding as its subscribers on this core see it. `I` indexes the history.
 pub(crate) struct FeedEncoding<I> {
@@ -27,6 +26,10 @@ pub(crate) struct FeedEncoding<I> {
     pub epoch: u32,
     /// Arrival of its newest packet.
     pub newest_at: Option<Instant>,
+    /// Its clock, once a sender report told it.
+    pub clock: Option<ClockPair>,
+    /// What its layers cost.
+    pub meter: Meter,
 }
 
 /// A track's packets on one core. `I` indexes the history.
@@ -99,25 +102,48 @@ impl<I> Feed<I> {
         self.subscriptions.retain(|kept| *kept != subscription);
     }
 
+    /// The clock of an encoding, once it is known.
+    pub(crate) fn clock(&self, encoding: u8) -> Option<ClockPair> {
+        self.encodings.get(usize::from(encoding))?.clock
+    }
+
+    /// Whether an encoding sends: it has not been silent while others were heard. (All silent is a
+    /// pause of the whole track, not the end of one encoding.)
+    pub(crate) fn is_alive(&self, encoding: u8, now: Instant) -> bool {
+        let newest = self.encodings.iter().filter_map(|encoding| encoding.newest_at).max();
+        let own = self.encodings.get(usize::from(encoding)).and_then(|state| state.newest_at);
+        let (Some(newest), Some(own)) = (newest, own) else { return false };
+        // Who fell silent long ago is not revived by the silence of the others.
+        let behind = newest.saturating_duration_since(own) < ENCODING_SILENCE;
+        behind || now.saturating_duration_since(own) < ENCODING_SILENCE
+    }
+
     /// The encoding of `packet`, made by `new_index` when it is the first one. Returns whether the
     /// packet starts a new epoch of it.
     pub(crate) fn encoding(
         &mut self,
         packet: &Packet,
         new_index: impl Fn() -> I,
+        now: Instant,
     ) -> Option<(&mut FeedEncoding<I>, bool)> {
         let number = usize::from(packet.encoding);
         if number >= common::limits::ENCODINGS_MAX {
             return None;
         }
         while self.encodings.len() <= number {
-            let epoch = packet.epoch;
-            self.encodings.push(FeedEncoding { index: new_index(), epoch, newest_at: None });
+            self.encodings.push(FeedEncoding {
+                index: new_index(),
+                epoch: packet.epoch,
+                newest_at: None,
+                clock: None,
+                meter: Meter::new(now),
+            });
         }
         let encoding = self.encodings.get_mut(number)?;
         let fresh = encoding.epoch != packet.epoch;
         if fresh {
             encoding.epoch = packet.epoch;
+            encoding.clock = None;
         }
         Some((encoding, fresh))
     }

@@ -1,25 +1,14 @@
 //! The packet a subscriber sees: our SSRC and numbers, the publisher's header extensions under the
-//! ids of this transport, the payload sealed from the shared plaintext. What belongs to one hop is left out: MID, RIDs, transport-wide
-//! sequence numbers, send times.
+//! ids of this transport, the payload sealed from the shared plaintext. What belongs to one hop is
+//! made anew or left out: MID, RIDs, transport-wide sequence numbers, send times.
 
-use common::media::{Extension, ExtensionMap, Label};
+use common::media::{Codec, Extension, ExtensionMap, Label};
+use proto::payload::{vp8, vp9};
 use proto::rtp::{ElementForm, FixedHeader, HeaderWriter};
 use proto::srtp::Seal;
 
+use crate::kit::outbound::{Numbers, PictureShift};
 use crate::kit::packet::Packet;
-
-/// The numbers of one outbound packet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Numbers {
-    /// SSRC.
-    pub ssrc: u32,
-    /// Payload type.
-    pub payload_type: u8,
-    /// Packet index; its low 16 bits are the sequence number.
-    pub index: u64,
-    /// RTP timestamp.
-    pub timestamp: u32,
-}
 
 /// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
 /// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
@@ -31,10 +20,15 @@ pub(crate) fn seal_packet(
     (packet, plain): (&Packet, &[u8]),
     names: (&ExtensionMap, Label),
 ) -> Option<usize> {
-    let padding_only = packet.payload_len == 0 && packet.padding_len > 0;
+    let padding_only = packet.is_padding();
     let start = write(slot, numbers, (packet, plain), names, padding_only);
     if !padding_only {
-        return seal.rtp(numbers.index, slot, start, packet.payload(plain));
+        let payload = payload(packet, plain, numbers)?;
+        if numbers.shift.keeps_payload() {
+            return seal.rtp(numbers.index, slot, start, payload);
+        }
+        let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
+        return seal.rtp_in_place(numbers.index, slot, start, end);
     }
     // RFC 3550 section 5.1: the last byte counts the padding, itself included.
     let end = start + usize::from(packet.padding_len);
@@ -42,6 +36,59 @@ pub(crate) fn seal_packet(
     padding.fill(0);
     *padding.last_mut()? = packet.padding_len;
     seal.rtp_in_place(numbers.index, slot, start, end)
+}
+
+/// Seals an RTX packet (RFC 4588 section 4) that repeats `packet`, which was sent as `sequence`.
+/// `numbers` are those of the RTX stream.
+pub(crate) fn seal_rtx(
+    seal: &Seal,
+    slot: &mut [u8],
+    (numbers, sequence): (Numbers, u16),
+    (packet, plain): (&Packet, &[u8]),
+    names: (&ExtensionMap, Label),
+) -> Option<usize> {
+    let start = write(slot, numbers, (packet, plain), names, false);
+    slot.get_mut(start..start + 2)?.copy_from_slice(&sequence.to_be_bytes());
+    let payload = payload(packet, plain, numbers)?;
+    let copied = copy_payload(slot.get_mut(start + 2..)?, packet, payload, numbers)?;
+    seal.rtp_in_place(numbers.index, slot, start, start + 2 + copied)
+}
+
+/// Seals a packet of nothing but `len` bytes of padding (1 to 255; RFC 3550 section 5.1).
+pub(crate) fn seal_padding(
+    seal: &Seal,
+    slot: &mut [u8],
+    (numbers, len): (Numbers, u8),
+    names: (&ExtensionMap, Label),
+) -> Option<usize> {
+    let packet = Packet { padding_len: len.max(1), ..Packet::blank() };
+    seal_packet(seal, slot, numbers, (&packet, &[]), names)
+}
+
+/// The payload as far as this subscriber gets it.
+fn payload<'a>(packet: &Packet, plain: &'a [u8], numbers: Numbers) -> Option<&'a [u8]> {
+    packet.payload(plain).get(usize::from(numbers.skipped)..)
+}
+
+/// Copies a payload with its picture numbers changed; returns its length.
+fn copy_payload(to: &mut [u8], packet: &Packet, payload: &[u8], numbers: Numbers) -> Option<usize> {
+    let to = to.get_mut(..payload.len())?;
+    to.copy_from_slice(payload);
+    if !numbers.shift.keeps_payload() {
+        renumber(to, packet, numbers.shift);
+    }
+    Some(payload.len())
+}
+
+/// Changes the picture numbers of a payload descriptor. Never its length.
+fn renumber(payload: &mut [u8], packet: &Packet, shift: PictureShift) {
+    let id = packet.picture.picture_id.unwrap_or(0).wrapping_add(shift.picture_id);
+    let tl0 = packet.picture.tl0.unwrap_or(0).wrapping_add(shift.tl0);
+    match packet.codec {
+        Codec::Vp8 => vp8::renumber(payload, id, tl0),
+        Codec::Vp9 => vp9::renumber(payload, id, tl0),
+        _ => false,
+    };
 }
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
@@ -60,7 +107,7 @@ pub(crate) fn write(
     );
     let fixed = FixedHeader {
         payload_type: numbers.payload_type,
-        marker: packet.marker,
+        marker: numbers.marker,
         sequence: numbers.index as u16,
         timestamp: numbers.timestamp,
         ssrc: numbers.ssrc,
@@ -69,16 +116,37 @@ pub(crate) fn write(
     if let Some(id) = ids.id(Extension::Mid) {
         writer.element(id, mid.as_bytes());
     }
+    if let Some((sequence, id)) = numbers.transport_sequence.zip(ids.id(Extension::TransportCc)) {
+        writer.element(id, &sequence.to_be_bytes());
+    }
     for element in packet.elements() {
         let Some(id) = ids.id(element.extension).filter(|_| travels(element.extension)) else {
             continue;
         };
         let start = usize::from(element.offset);
-        if let Some(data) = bytes.get(start..start + usize::from(element.len)) {
-            writer.element(id, data);
+        let Some(data) = bytes.get(start..start + usize::from(element.len)) else { continue };
+        match (element.extension, numbers.shift.frame_number) {
+            (Extension::DependencyDescriptor, 1..) => {
+                let mut moved = [0; u8::MAX as usize];
+                let moved = &mut moved[..data.len()];
+                moved.copy_from_slice(data);
+                shift_frame_number(moved, numbers.shift.frame_number);
+                writer.element(id, moved);
+            }
+            _ => {
+                writer.element(id, data);
+            }
         }
     }
     writer.finish(padding)
+}
+
+/// Adds to the frame number of a dependency descriptor: its second and third byte (AV1 RTP
+/// specification, section A.8.2, mandatory descriptor fields).
+fn shift_frame_number(descriptor: &mut [u8], shift: u16) {
+    if let Some([high, low]) = descriptor.get_mut(1..3) {
+        [*high, *low] = u16::from_be_bytes([*high, *low]).wrapping_add(shift).to_be_bytes();
+    }
 }
 
 /// Whether an extension says something about the media and not about the hop.
@@ -115,7 +183,16 @@ mod tests {
         assert!(ids.bind(9, Extension::AudioLevel));
         assert!(ids.bind(4, Extension::Mid));
         assert!(ids.bind(3, Extension::TransportCc));
-        let numbers = Numbers { ssrc: 7, payload_type: 111, index: 0x1_0005, timestamp: 0xfeed };
+        let numbers = Numbers {
+            ssrc: 7,
+            payload_type: 111,
+            index: 0x1_0005,
+            timestamp: 0xfeed,
+            marker: true,
+            shift: PictureShift::default(),
+            skipped: 0,
+            transport_sequence: None,
+        };
         let mid = Label::new(b"12").expect("short");
         let mut slot = [0u8; 100];
         let len = write(&mut slot, numbers, (&packet, &bytes), (&ids, mid), false);

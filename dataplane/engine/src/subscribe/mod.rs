@@ -1,9 +1,12 @@
 //! Stage 7: one subscriber's copy of a track: which packets it gets and under which numbers.
 
 mod header;
+mod layers;
 mod resend;
 mod rewrite;
+mod segment;
 mod subscription;
+mod window;
 
-pub(crate) use header::{Numbers, seal_packet, write as write_header};
+pub(crate) use header::{seal_packet, seal_padding, seal_rtx};
 pub(crate) use subscription::{Pick, Subscription};

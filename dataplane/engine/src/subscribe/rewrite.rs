@@ -1,30 +1,47 @@
-//! One continuous sequence number and timestamp line towards a subscriber, across changes of its
-//! source. A change starts a new segment right after the highest number sent so far; packets that
-//! belong before the segment's first one are not forwarded. So no outbound index is ever used for
-//! two different packets (RFC 3711 section 9.1).
+//! One continuous line of sequence numbers, timestamps and picture numbers towards a subscriber,
+//! across changes of its source and layers left out. A change starts a new segment right after the
+//! highest number sent so far; the segment before it is kept for resends. No outbound index is ever
+//! used for two different packets (RFC 3711 section 9.1).
 
 use std::time::{Duration, Instant};
 
-use crate::kit::packet::Packet;
+use crate::kit::outbound::PictureShift;
+use crate::kit::packet::{Packet, PictureNumbers};
+use crate::kit::table::FeedPlace;
+
+use super::segment::{Placed, Segment, Start};
 
 /// The numbers of one outbound stream.
 pub(crate) struct Rewrite {
-    /// Encoding and epoch that are shown; None before the first packet.
-    source: Option<(u8, u32)>,
-    /// First source number of the segment.
-    first: u64,
-    /// Outbound minus source number, wrapping.
-    sequence_offset: u64,
-    /// Outbound minus source timestamp, wrapping.
-    timestamp_offset: u32,
+    /// The source that is shown; None before the first packet and after the track changed.
+    current: Option<Segment>,
+    /// The one before.
+    previous: Option<Segment>,
     /// Highest outbound index used.
     newest: u64,
     newest_timestamp: u32,
     newest_at: Option<Instant>,
+    /// Picture numbers of the newest packet.
+    newest_picture: PictureNumbers,
 }
 
-/// Least distance between the timestamps of two segments: a 30 fps frame.
+/// What was sent under a sequence number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// Its outbound index.
+    pub index: u64,
+    /// The feed it came from.
+    pub feed: FeedPlace,
+    /// The encoding it came from.
+    pub encoding: u8,
+    /// Its source number.
+    pub number: u64,
+}
+
+/// Least distance between the timestamps of two sources whose clocks are not known: a 30 fps frame.
 const STEP_MIN: Duration = Duration::from_millis(33);
+/// Clocks that put the new source further than this from the old one are not believed.
+const ALIGNED_MAX: Duration = Duration::from_secs(2);
 
 impl Rewrite {
     /// Starts right after `sequence` and at `timestamp`. The first number is kept below 2^15: the
@@ -32,24 +49,23 @@ impl Rewrite {
     /// hide a wrap.
     pub(crate) fn new(sequence: u16, timestamp: u32) -> Self {
         Self {
-            source: None,
-            first: 0,
-            sequence_offset: 0,
-            timestamp_offset: 0,
+            current: None,
+            previous: None,
             newest: u64::from(sequence & 0x7fff),
             newest_timestamp: timestamp,
             newest_at: None,
+            newest_picture: PictureNumbers::default(),
         }
     }
 
     /// Whether `packet` belongs to the source that is shown.
     pub(crate) fn shows(&self, packet: &Packet) -> bool {
-        self.source == Some((packet.encoding, packet.epoch))
+        self.current.as_ref().is_some_and(|segment| segment.shows(packet))
     }
 
     /// The encoding that is shown.
     pub(crate) fn encoding(&self) -> Option<u8> {
-        self.source.map(|(encoding, _)| encoding)
+        self.current.as_ref().map(|segment| segment.encoding)
     }
 
     /// The index of the next packet.
@@ -57,116 +73,133 @@ impl Rewrite {
         self.newest + 1
     }
 
-    /// The track changed: whatever comes next is another source.
-    pub(crate) fn forget_source(&mut self) {
-        self.source = None;
+    /// Timestamp of the newest packet.
+    pub(crate) fn newest_timestamp(&self) -> u32 {
+        self.newest_timestamp
     }
 
-    /// Starts a new segment with `packet` as its first. `clock_rate` in Hz.
-    pub(crate) fn begin(&mut self, packet: &Packet, clock_rate: u32, now: Instant) {
-        let timestamp = match self.newest_at {
-            None => self.newest_timestamp,
-            Some(at) => {
+    /// Whether `packet`, of the shown source, is newer than all before it.
+    pub(crate) fn is_newest(&self, packet: &Packet) -> bool {
+        self.current.as_ref().is_some_and(|segment| segment.is_newest(packet))
+    }
+
+    /// Nothing is shown any more: whatever comes next is another source.
+    pub(crate) fn forget_source(&mut self) {
+        self.previous = self.current.take().or(self.previous.take());
+    }
+
+    /// Starts a new segment with `packet` as its first. `clock_rate` in Hz; `aligned` is the
+    /// packet's timestamp in the subscriber's clock, where the clocks of both sources are known.
+    pub(crate) fn begin(
+        &mut self,
+        feed: FeedPlace,
+        packet: &Packet,
+        (clock_rate, aligned): (u32, Option<u32>),
+        now: Instant,
+    ) {
+        let believed = aligned.filter(|aligned| {
+            let distance = aligned.wrapping_sub(self.newest_timestamp) as i32;
+            u64::from(distance.unsigned_abs()) <= ticks(ALIGNED_MAX, clock_rate)
+        });
+        let timestamp = match (self.newest_at, believed) {
+            (None, _) => self.newest_timestamp,
+            (Some(_), Some(aligned)) => aligned,
+            (Some(at), None) => {
                 let step = now.saturating_duration_since(at).max(STEP_MIN);
-                let ticks = step.as_micros() * u128::from(clock_rate) / 1_000_000;
-                self.newest_timestamp.wrapping_add(ticks as u32)
+                self.newest_timestamp.wrapping_add(ticks(step, clock_rate) as u32)
             }
         };
-        self.source = Some((packet.encoding, packet.epoch));
-        self.first = packet.sequence;
-        self.sequence_offset = (self.newest + 1).wrapping_sub(packet.sequence);
-        self.timestamp_offset = timestamp.wrapping_sub(packet.timestamp);
+        let start = Start {
+            index: self.newest + 1,
+            timestamp,
+            after: self.newest_at.map(|_| self.newest_timestamp),
+            shift: self.shift_for(packet),
+        };
+        self.previous = self.current.take().or(self.previous.take());
+        self.current = Some(Segment::new(feed, packet, start));
     }
 
-    /// The outbound index and timestamp of `packet`, which must be of the shown source; None when
-    /// it belongs before the segment.
-    pub(crate) fn map(&mut self, packet: &Packet, now: Instant) -> Option<(u64, u32)> {
-        if packet.sequence < self.first {
+    /// Where `packet`, of the shown source, goes; None when it lies before the segment or comes too
+    /// late.
+    pub(crate) fn forward(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
+        let segment = self.current.as_mut()?;
+        if segment.is_newest(packet) {
+            segment.take(packet, self.newest_timestamp);
+            let numbers = segment.numbers_of(packet);
+            if numbers != PictureNumbers::default() {
+                self.newest_picture = numbers;
+            }
+        }
+        let placed = segment.place(packet)?;
+        self.use_up(placed, now);
+        Some(placed)
+    }
+
+    /// `packet`, of the shown source, is not wanted. The numbers close over it; if it comes too late
+    /// for that, it returns the place that only padding can fill now.
+    pub(crate) fn leave_out(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
+        let segment = self.current.as_mut()?;
+        if segment.is_newest(packet) {
+            segment.leave_out(packet);
             return None;
         }
-        let index = packet.sequence.wrapping_add(self.sequence_offset);
-        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
-        if index > self.newest {
-            self.newest = index;
-            self.newest_timestamp = timestamp;
+        let placed = segment.place(packet)?;
+        self.use_up(placed, now);
+        Some(placed)
+    }
+
+    /// Numbers that come late can be the highest too: of what is missing before packets that were
+    /// left out.
+    fn use_up(&mut self, placed: Placed, now: Instant) {
+        if placed.index > self.newest {
+            self.newest = placed.index;
+            self.newest_timestamp = placed.timestamp;
             self.newest_at = Some(now);
         }
-        Some((index, timestamp))
     }
 
-    /// An RTP timestamp of the shown source in the outbound clock.
-    pub(crate) fn timestamp(&self, source: u32) -> u32 {
-        source.wrapping_add(self.timestamp_offset)
+    /// An instant of the shown source's clock in the outbound clock.
+    pub(crate) fn clock(&self, source: u32) -> Option<u32> {
+        self.current.as_ref().map(|segment| segment.clock(source))
     }
 
-    /// Outbound index and source number of the packet that was sent with `sequence`; None when it
-    /// is not of the current segment.
-    pub(crate) fn sent_as(&self, sequence: u16) -> Option<(u64, u64)> {
-        self.source?;
+    /// What was sent with `sequence`; None when it is not of the last two segments.
+    pub(crate) fn sent_as(&self, sequence: u16) -> Option<Sent> {
         let index = proto::rtp::extend(self.newest, sequence);
-        let source = index.wrapping_sub(self.sequence_offset);
-        (index <= self.newest && source >= self.first && source <= self.source_newest())
-            .then_some((index, source))
+        let segment = self.segment_of(index)?;
+        let number = segment.source_of(index)?;
+        Some(Sent { index, feed: segment.feed, encoding: segment.encoding, number })
     }
 
-    fn source_newest(&self) -> u64 {
-        self.newest.wrapping_sub(self.sequence_offset)
+    /// Where a packet that was sent as `index` went.
+    pub(crate) fn placed(&self, packet: &Packet, index: u64) -> Option<Placed> {
+        let segment = self.segment_of(index).filter(|segment| segment.shows(packet))?;
+        segment.place(packet).filter(|placed| placed.index == index)
     }
+
+    fn segment_of(&self, index: u64) -> Option<&Segment> {
+        let mut segments = self.current.iter().chain(&self.previous);
+        segments.find(|segment| index >= segment.first_index).filter(|_| index <= self.newest)
+    }
+
+    /// Picture numbers go on by one from what was sent last. The first source keeps its own.
+    fn shift_for(&self, packet: &Packet) -> PictureShift {
+        let (last, first) = (self.newest_picture, packet.picture);
+        let go_on = |last: Option<u16>, first: Option<u16>| {
+            last.zip(first).map_or(0, |(last, first)| last.wrapping_add(1).wrapping_sub(first))
+        };
+        let tl0 = go_on(last.tl0.map(u16::from), first.tl0.map(u16::from)) as u8;
+        PictureShift {
+            picture_id: go_on(last.picture_id, first.picture_id),
+            tl0,
+            frame_number: go_on(last.frame_number, first.frame_number),
+        }
+    }
+}
+
+fn ticks(duration: Duration, clock_rate: u32) -> u64 {
+    (duration.as_micros() * u128::from(clock_rate) / 1_000_000) as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    fn packet(encoding: u8, sequence: u64, timestamp: u32) -> Packet {
-        Packet { encoding, sequence, timestamp, ..Packet::blank() }
-    }
-
-    #[test]
-    fn numbers_are_continuous_across_a_switch() {
-        let start = Instant::now();
-        let mut rewrite = Rewrite::new(100, 5_000);
-        rewrite.begin(&packet(0, 70_000, 9_000), 90_000, start);
-        assert_eq!(rewrite.map(&packet(0, 70_000, 9_000), start), Some((101, 5_000)));
-        assert_eq!(rewrite.map(&packet(0, 70_002, 12_000), start), Some((103, 8_000)));
-        assert_eq!(rewrite.map(&packet(0, 69_999, 0), start), None, "before the segment");
-        let later = start + Duration::from_millis(100);
-        rewrite.begin(&packet(1, 5, 77), 90_000, later);
-        assert_eq!(rewrite.map(&packet(1, 5, 77), later), Some((104, 17_000)));
-        assert_eq!(rewrite.sent_as(104), Some((104, 5)));
-        assert_eq!(rewrite.sent_as(103), None, "of the segment before");
-        assert_eq!(rewrite.sent_as(105), None, "not sent yet");
-    }
-
-    proptest! {
-        /// Whatever arrives in whatever order from whatever source: one index, one packet.
-        #[test]
-        fn no_index_is_used_for_two_packets(
-            seed in any::<u16>(),
-            steps in prop::collection::vec((0u8..3, 0u64..200, any::<bool>()), 1..400),
-        ) {
-            let start = Instant::now();
-            let mut rewrite = Rewrite::new(seed, 0);
-            let mut used: HashMap<u64, (u8, u64)> = HashMap::new();
-            let mut nth = 0u8;
-            for (encoding, sequence, switch) in steps {
-                let mut sent = packet(encoding, 65_400 + sequence, 0);
-                if switch && !rewrite.shows(&sent) {
-                    nth += 1;
-                    rewrite.begin(&sent, 90_000, start);
-                }
-                if !rewrite.shows(&sent) {
-                    continue;
-                }
-                sent.encoding = encoding;
-                if let Some((index, _)) = rewrite.map(&sent, start) {
-                    let owner = used.entry(index).or_insert((nth, sent.sequence));
-                    prop_assert_eq!(*owner, (nth, sent.sequence));
-                    prop_assert_eq!(rewrite.sent_as(index as u16), Some((index, sent.sequence)));
-                }
-            }
-        }
-    }
-}
+mod tests;

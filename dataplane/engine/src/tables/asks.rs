@@ -50,7 +50,7 @@ impl Tables {
             next += 1;
             let Some(subscription) = self.subscriptions.at(place) else { continue };
             let feed = subscription.feed;
-            if let Some(encoding) = subscription.waits_for() {
+            if let Some(encoding) = subscription.waits_for(now) {
                 self.want_key_frame(feed, encoding, now, host);
             }
         }

@@ -1,7 +1,9 @@
 //! Every table of one core, and the few operations that touch several of them. Paths branch and
 //! call stages; what two paths need in common is here.
 
+mod allocate;
 mod asks;
+mod egress;
 mod peers;
 mod reports;
 
@@ -18,11 +20,13 @@ use crate::demux::Flows;
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::random::Random;
-use crate::kit::table::{FeedName, FeedPlace, Table};
+use crate::kit::table::{FeedName, FeedPlace, PeerPlace, Table};
 use crate::publish::Track;
 use crate::route::Feed;
 use crate::subscribe::Subscription;
+
 use crate::transport::Peer;
+pub(crate) use egress::emit_new;
 
 /// What became of a datagram; counted in one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,11 +83,49 @@ pub(crate) struct Tables {
     pub feeds: Table<FeedName, Feed<Index>>,
     /// Stage 7.
     pub subscriptions: Table<SubscriptionId, Subscription>,
+    /// Peers whose packets wait for their pace, or that are probed.
+    pub paced: Vec<PeerPlace>,
+    /// Memory of [`Tables::allocate`], kept between its calls.
+    shares: Vec<allocate::Share>,
     /// The peer whose input is being processed: it ends if that panics.
     pub serving: Option<PeerId>,
 }
 
+/// What the tables of a core are made from.
+pub(crate) struct TablesConfig {
+    /// Number of this core.
+    pub core: CoreId,
+    /// Key of the node's ICE user names and passwords.
+    pub secret: NodeSecret,
+    /// The node's certificate.
+    pub certificate: Arc<Certificate>,
+    /// Seed of every random decision.
+    pub seed: u64,
+}
+
 impl Tables {
+    /// Empty tables. All memory that does not depend on peers is taken here.
+    pub(crate) fn new(config: TablesConfig) -> Self {
+        let mut random = Random::new(config.seed);
+        Self {
+            core: config.core,
+            secret: config.secret,
+            certificate: config.certificate,
+            flows: Flows::new(random.next_u64()),
+            random,
+            epochs: 0,
+            counters: Counters::default(),
+            peers: Table::new(),
+            tracks: Table::new(),
+            history: History::new(),
+            feeds: Table::new(),
+            subscriptions: Table::new(),
+            paced: Vec::new(),
+            shares: Vec::new(),
+            serving: None,
+        }
+    }
+
     /// The feed of `track`, made when it is missing. `home` is the publisher's core.
     pub(crate) fn feed(
         &mut self,

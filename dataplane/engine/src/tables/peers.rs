@@ -70,6 +70,9 @@ impl Tables {
         let Some(subscription) = self.subscriptions.remove(place) else { return };
         if let Some(peer) = self.peers.at_mut(subscription.peer) {
             peer.subscriptions.retain(|kept| *kept != place);
+            if let Some(downlink) = &mut peer.downlink {
+                downlink.forget(place);
+            }
         }
         if let Some(feed) = self.feeds.at_mut(subscription.feed) {
             feed.leave(place);

@@ -8,8 +8,9 @@ use proto::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
 
 use super::{Tables, send};
 use crate::host::{FrameHeader, Host};
-use crate::kit::table::{FeedPlace, PeerPlace};
-use crate::route::ClockPair;
+use crate::kit::clock::ClockPair;
+use crate::kit::table::{FeedPlace, PeerPlace, SubscriptionPlace};
+use crate::subscribe::Subscription;
 
 /// Report blocks in one receiver report (RFC 3550: a 5-bit count).
 const BLOCKS_MAX: usize = 31;
@@ -24,9 +25,13 @@ impl Tables {
         place: FeedPlace,
         encoding: u8,
         clock: ClockPair,
+        now: Instant,
         host: &mut impl Host,
     ) {
-        let Some(feed) = self.feeds.at(place) else { return };
+        let Some(feed) = self.feeds.at_mut(place) else { return };
+        if let Some(state) = feed.encodings.get_mut(usize::from(encoding)) {
+            state.clock = Some(clock);
+        }
         let header = FrameHeader::SenderReport {
             track: feed.track,
             encoding,
@@ -36,24 +41,40 @@ impl Tables {
         for core in feed.cores() {
             host.hand(core, header, &[]);
         }
-        for subscription in &feed.subscriptions {
-            let Some(subscription) = self.subscriptions.at(*subscription) else { continue };
-            if subscription.rewrite.encoding() != Some(encoding) || subscription.packets == 0 {
-                continue;
-            }
-            let Some(peer) = self.peers.at_mut(subscription.peer) else { continue };
-            let Some(slot) = host.reserve() else { return };
-            let mut writer = CompoundWriter::new(slot);
-            let rtp = subscription.rewrite.timestamp(clock.rtp);
-            let ssrc = subscription.ssrc;
-            let (packets, octets) = (subscription.packets, subscription.octets);
-            writer.sender_report(&SenderInfo { ssrc, ntp: clock.ntp, rtp, packets, octets }, &[]);
-            writer.sdes_cname(ssrc, CNAME);
-            let len = writer.finish();
-            if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
-                send(&mut self.counters, host, to, sealed);
-            }
+        let mut next = 0;
+        while let Some(subscription) =
+            self.feeds.at(place).and_then(|feed| feed.subscriptions.get(next).copied())
+        {
+            next += 1;
+            self.send_sender_report(subscription, encoding, clock, now, host);
         }
+    }
+
+    /// Sends a report of an encoding's clock to a subscriber that shows it.
+    fn send_sender_report(
+        &mut self,
+        place: SubscriptionPlace,
+        encoding: u8,
+        clock: ClockPair,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<()> {
+        let subscription = self.subscriptions.at_mut(place)?;
+        if subscription.rewrite.encoding() != Some(encoding) || subscription.packets == 0 {
+            return None;
+        }
+        let peer = self.peers.at_mut(subscription.peer)?;
+        let slot = host.reserve()?;
+        let mut writer = CompoundWriter::new(slot);
+        let rtp = subscription.rewrite.clock(clock.rtp)?;
+        let Subscription { ssrc, packets, octets, .. } = *subscription;
+        writer.sender_report(&SenderInfo { ssrc, ntp: clock.ntp, rtp, packets, octets }, &[]);
+        writer.sdes_cname(ssrc, CNAME);
+        let len = writer.finish();
+        let (sealed, to) = peer.seal_rtcp(slot, len)?;
+        send(&mut self.counters, host, to, sealed);
+        subscription.reported = Some(((clock.ntp >> 16) as u32, now));
+        Some(())
     }
 
     /// Sends receiver reports about everything a peer publishes.

@@ -1,10 +1,12 @@
 //! Stage 2: one peer's transport. Set-up traffic ends here; media is authenticated and decrypted
 //! here on its way in and sealed here on its way out.
 
+mod downlink;
 mod establish;
 mod peer;
 mod streams;
 
+pub(crate) use downlink::{Downlink, Waiting};
 pub(crate) use establish::Progress;
-pub(crate) use peer::{Peer, PeerConfig};
+pub(crate) use peer::{Outlet, Peer, PeerConfig};
 pub(crate) use streams::Binding;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::id::PeerId;
 use common::media::ExtensionMap;
@@ -12,6 +12,7 @@ use proto::ice::IceLite;
 use proto::rtcp::TwccRecorder;
 use proto::srtp::{Keying, Open, Seal};
 
+use super::downlink::Downlink;
 use super::establish::Establish;
 use super::streams::Streams;
 use crate::kit::table::{SubscriptionPlace, TrackPlace};
@@ -46,6 +47,10 @@ pub(crate) struct Peer {
     pub rtcp_ssrc: u32,
     /// Arrivals by transport-wide sequence number; exists once the first such number was seen.
     pub arrivals: Option<Box<TwccRecorder>>,
+    /// Estimate and pacing of what is sent, where the peer sends transport-wide feedback.
+    pub downlink: Option<Box<Downlink>>,
+    /// Smoothed round-trip time, once a report told it.
+    pub round_trip: Option<Duration>,
     keys: Option<Box<Keys>>,
 }
 
@@ -54,6 +59,18 @@ struct Keys {
     seal: Seal,
     /// Index of the next SRTCP packet (31 bits; RFC 3711 section 3.4).
     rtcp_index: u32,
+}
+
+/// What it takes to send a packet to a peer.
+pub(crate) struct Outlet<'a> {
+    /// Key.
+    pub seal: &'a Seal,
+    /// Address.
+    pub to: SocketAddr,
+    /// Ids of header extensions.
+    pub extensions: &'a ExtensionMap,
+    /// Estimate and pacing.
+    pub downlink: Option<&'a mut Downlink>,
 }
 
 impl Peer {
@@ -69,6 +86,8 @@ impl Peer {
             subscriptions: Vec::new(),
             rtcp_ssrc: config.rtcp_ssrc,
             arrivals: None,
+            downlink: None,
+            round_trip: None,
             keys: None,
         }
     }
@@ -92,6 +111,25 @@ impl Peer {
     /// address that proved itself.
     pub(crate) fn sealing(&self) -> Option<(&Seal, SocketAddr)> {
         Some((&self.keys.as_ref()?.seal, self.ice.selected()?))
+    }
+
+    /// The same, with the way down and the names that packets carry, for whoever seals a packet.
+    pub(crate) fn outlet(&mut self) -> Option<Outlet<'_>> {
+        Some(Outlet {
+            seal: &self.keys.as_ref()?.seal,
+            to: self.ice.selected()?,
+            extensions: &self.extensions,
+            downlink: self.downlink.as_deref_mut(),
+        })
+    }
+
+    /// Takes a measured round-trip time in.
+    pub(crate) fn on_round_trip(&mut self, measured: Duration) {
+        let smoothed = self.round_trip.map_or(measured, |known| (known * 7 + measured) / 8);
+        self.round_trip = Some(smoothed);
+        if let Some(downlink) = &mut self.downlink {
+            downlink.congestion.on_rtt(measured);
+        }
     }
 
     /// Seals the compound RTCP packet in `slot[..len]` under the next index. Returns the length

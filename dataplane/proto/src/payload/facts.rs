@@ -3,12 +3,12 @@
 //! Scalable streams are described on a fixed grid of decode targets: target `s * 4 + t` shows spatial
 //! layer `s` at temporal layer `t` ([`Target`]). A stream with fewer layers repeats its highest target
 //! on the rest of the grid, so the last target ([`Target::ALL`]) is always the best picture there is.
-//! Per target a frame has a decode target indication (AV1 RTP specification, appendix A.4.2, table
-//! A.2). Pure values: called per inbound video packet, no allocation.
+//! Per target a frame has a decode target indication (AV1 RTP specification v1.0.0, table A.1). Pure values: called per inbound video packet, no allocation.
 //!
-//! The subscriber's side has two rules, for every codec and structure alike. Who shows a target
+//! The subscriber's side has three rules, for every codec and structure alike. Who shows a target
 //! forwards exactly the frames that are not [`Indication::Absent`] for it; who wants another target
-//! asks [`FrameFacts::allows`] at each packet. The order of targets says nothing about what is
+//! asks [`FrameFacts::allows`] at each packet; and nobody wishes for a target that is not
+//! [available](FrameFacts::available). The order of targets says nothing about what is
 //! contained in what: in L3T3_KEY and S3T3 a lower spatial layer is not part of a higher one, so that
 //! going down needs a key frame there as well as going up.
 
@@ -102,6 +102,38 @@ impl Indications {
     }
 }
 
+/// A set of decode targets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Targets(u16);
+
+impl Targets {
+    /// None of them.
+    pub const NONE: Targets = Targets(0);
+    /// All of them.
+    pub const ALL: Targets = Targets(u16::MAX);
+
+    /// The same set and `target`.
+    #[must_use]
+    pub const fn with(self, target: Target) -> Self {
+        Self(self.0 | 1 << target.0)
+    }
+
+    /// Whether `target` is in the set.
+    pub const fn contains(self, target: Target) -> bool {
+        self.0 >> target.0 & 1 != 0
+    }
+
+    /// The best there is for who wishes for `wish`: the highest target, spatial layer first, that is
+    /// not above it, else the lowest of all; `wish` itself when the set is empty.
+    pub fn nearest(self, wish: Target) -> Target {
+        let fits = |target: &Target| {
+            target.spatial() <= wish.spatial() && target.temporal() <= wish.temporal()
+        };
+        let there = || Target::all().filter(|target| self.contains(*target));
+        there().rev().find(fits).or_else(|| there().next()).unwrap_or(wish)
+    }
+}
+
 /// What a packet says about its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameFacts {
@@ -122,6 +154,10 @@ pub struct FrameFacts {
     /// The frame refers to nothing but the temporal base layer of its own spatial layer, so that who
     /// has no other temporal layer can decode it (the Y bit of RFC 7741 section 4.2).
     pub layer_sync: bool,
+    /// Targets of which the publisher sends something that can be shown, as it says itself; all where
+    /// it says nothing. A subscriber should wish for the [nearest](Targets::nearest) of these:
+    /// encoders stop a layer without a key frame, and what is below it need not have been part of it.
+    pub available: Targets,
 }
 
 impl FrameFacts {
@@ -134,6 +170,7 @@ impl FrameFacts {
         ends: false,
         key: false,
         layer_sync: false,
+        available: Targets::ALL,
     };
 
     /// Whether a subscriber that shows `from` (None: nothing yet) may show `to` beginning with this
@@ -142,7 +179,7 @@ impl FrameFacts {
     /// A decoder gets on when it can decode this frame and the frame is a switch for the new target.
     /// It can when it needs nothing (`key`), has all of its own target up to here, or has the base
     /// layer of a layer sync. Fewer temporal layers of the same spatial layer need none of this.
-    /// RFC 7741 section 4.2, RFC 9628 section 4.2, AV1 RTP specification appendix A.4.4.
+    /// RFC 7741 section 4.2, RFC 9628 section 4.2, AV1 RTP specification appendix A.7.
     pub const fn allows(&self, from: Option<Target>, to: Target) -> bool {
         let switches = matches!(self.indications.of(to), Indication::Switch);
         let Some(from) = from else { return self.key && switches };
@@ -180,5 +217,39 @@ mod tests {
             assert_eq!(Target::new(target.spatial(), target.temporal()), target);
         }
         assert_eq!(Target::new(9, 9), Target::ALL);
+    }
+
+    #[test]
+    fn the_nearest_target_keeps_the_spatial_layer_if_it_can() {
+        let target = |(spatial, temporal)| Target::new(spatial, temporal);
+        let set =
+            [(1, 0), (1, 1), (2, 0)].into_iter().map(target).fold(Targets::NONE, Targets::with);
+        let cases = [((3, 3), (2, 0)), ((2, 0), (2, 0)), ((1, 3), (1, 1)), ((0, 3), (1, 0))];
+        for (wish, nearest) in cases {
+            assert_eq!(set.nearest(target(wish)), target(nearest), "{wish:?}");
+        }
+        assert_eq!(Targets::NONE.nearest(Target::ALL), Target::ALL);
+        assert_eq!(Targets::ALL.nearest(target((1, 2))), target((1, 2)));
+    }
+
+    #[test]
+    fn a_change_needs_a_switch_that_can_be_decoded() {
+        let (low, high) = (Target::new(0, 0), Target::new(1, 0));
+        let required = Indications::all(Indication::Required);
+        let base = FrameFacts { starts: true, indications: required, ..FrameFacts::UNKNOWN };
+        assert!(!base.allows(Some(low), high));
+        let switch = FrameFacts { indications: required.with(high, Indication::Switch), ..base };
+        assert!(switch.allows(Some(low), high) && !switch.allows(None, high));
+        let upper =
+            FrameFacts { indications: switch.indications.with(low, Indication::Absent), ..switch };
+        assert!(!upper.allows(Some(low), high));
+        assert!(FrameFacts { key: true, ..upper }.allows(Some(low), high));
+        assert!(FrameFacts { key: true, ..upper }.allows(None, high));
+        assert!(!FrameFacts { layer_sync: true, ..upper }.allows(Some(low), high), "other layer");
+        let later = FrameFacts { starts: false, ..switch };
+        assert!(!later.allows(Some(low), high), "in the middle of a frame");
+        let (few, many) = (Target::new(1, 1), Target::new(1, 3));
+        assert!(base.allows(Some(many), few) && !base.allows(Some(few), many));
+        assert!(!later.allows(Some(many), few));
     }
 }

@@ -29,15 +29,23 @@ impl PictureId {
     pub(super) fn len(&self) -> usize {
         if self.long { 2 } else { 1 }
     }
+}
 
-    /// Writes `value` in its place, cut to its width.
-    pub(super) fn write(&self, payload: &mut [u8], value: u16) {
-        let [high, low] = value.to_be_bytes();
-        let place = payload.get_mut(self.offset..self.offset + self.len());
-        match place {
-            Some([first, second]) => (*first, *second) = (high | 0x80, low),
-            Some([only]) => *only = low & 0x7F,
-            _ => {}
-        }
+/// Writes `value` where a number is, cut to its width.
+pub(super) fn write(payload: &mut [u8], place: Option<PictureId>, value: u16) {
+    let Some(place) = place else { return };
+    let [high, low] = value.to_be_bytes();
+    match payload.get_mut(place.offset..place.offset + place.len()) {
+        Some([first, second]) => (*first, *second) = (high | 0x80, low),
+        Some([only]) => *only = low & 0x7F,
+        _ => {}
+    }
+}
+
+/// Writes the index of base layer pictures of a descriptor that has one. It lies behind the number,
+/// and in both codecs two bytes are in front of these: VP8 has the X octet, VP9 the layer octet.
+pub(super) fn write_index(payload: &mut [u8], place: Option<PictureId>, index: u8) {
+    if let Some(octet) = payload.get_mut(2 + place.map_or(0, |place| place.len())) {
+        *octet = index;
     }
 }

@@ -14,8 +14,8 @@ use crate::rtp::dependency;
 /// Reads the frame facts of one encoding, remembering what its earlier packets said for later ones.
 #[derive(Debug, Default)]
 pub struct FrameReader {
-    /// Spatial layers by the last VP9 scalability structure; 0 before there was one.
-    vp9_layers: u8,
+    /// Spatial layers of VP9, by its scalability structures.
+    vp9_layers: vp9::SpatialLayers,
     /// Dependency structure of the stream.
     dependency: dependency::Reader,
 }

@@ -5,8 +5,8 @@
 //! readable when the frame behind it is encrypted end to end; the key frame bit (section 4.3) is the
 //! frame's own first byte, which such encryption leaves in clear or not.
 
-use super::facts::{FrameFacts, Indication, Indications, Target};
-use super::picture::PictureId;
+use super::facts::{FrameFacts, Indication, Indications, Target, Targets};
+use super::picture::{self, PictureId};
 use crate::cursor;
 
 /// A VP8 payload descriptor.
@@ -122,6 +122,7 @@ pub(super) fn facts(payload: &[u8], marker: bool) -> Option<FrameFacts> {
         ends: marker,
         key,
         layer_sync: descriptor.layer_sync,
+        available: Targets::ALL,
     })
 }
 
@@ -135,14 +136,9 @@ pub(super) fn facts(payload: &[u8], marker: bool) -> Option<FrameFacts> {
 /// that goes to one subscriber. Returns false, and writes nothing, when the descriptor is cut off.
 pub fn renumber(payload: &mut [u8], picture_id: u16, tl0_picture_index: u8) -> bool {
     let Some(descriptor) = Descriptor::parse(payload) else { return false };
-    if let Some(place) = descriptor.picture_id {
-        place.write(payload, picture_id);
-    }
+    picture::write(payload, descriptor.picture_id, picture_id);
     if descriptor.tl0_picture_index.is_some() {
-        let at = 2 + descriptor.picture_id.map_or(0, |place| place.len());
-        if let Some(index) = payload.get_mut(at) {
-            *index = tl0_picture_index;
-        }
+        picture::write_index(payload, descriptor.picture_id, tl0_picture_index);
     }
     true
 }

@@ -4,8 +4,8 @@
 //! Called per packet of VP9 tracks. Must stay total over truncated descriptors. Of the scalability
 //! structure only the number of spatial layers is read.
 
-use super::facts::{FrameFacts, Indication, Indications, SPATIAL_MAX, Target};
-use super::picture::PictureId;
+use super::facts::{FrameFacts, Indication, Indications, SPATIAL_MAX, Target, Targets};
+use super::picture::{self, PictureId};
 use crate::cursor;
 
 /// Most reference indices of a picture in flexible mode (RFC 9628 section 4.2).
@@ -119,21 +119,48 @@ pub(super) fn is_key_frame_start(payload: &[u8]) -> bool {
     Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_key_frame_start())
 }
 
-/// What a packet says of its layer frame; None when its descriptor is cut off.
+/// Spatial layers of an encoding by its scalability structures; 0 before there was one.
 ///
-/// `spatial_layers` is what the last scalability structure of the encoding said, 0 before there was
-/// one; it is updated. The number is needed because encoders set "not an inter-layer reference" on
-/// the highest layer too, where it does not mean that nobody wants it. Before it is known, lower
-/// layers are forwarded to everyone above.
-pub(super) fn facts(payload: &[u8], spatial_layers: &mut u8) -> Option<FrameFacts> {
+/// The number is needed because encoders set "not an inter-layer reference" on the highest layer too,
+/// where it does not mean that nobody wants it. Before it is known, lower layers are forwarded to
+/// everyone above.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct SpatialLayers {
+    /// Most since the last key frame: who shows the highest of these was not sent all below it.
+    most: u8,
+    /// At present.
+    now: u8,
+}
+
+impl SpatialLayers {
+    fn update(&mut self, now: u8, key: bool) {
+        *self = Self { most: if key { now } else { now.max(self.most) }, now };
+    }
+
+    /// The targets of which something is sent that can be shown, by a frame that is an inter-layer
+    /// reference or not. When a layer has stopped and those below are no references, who shows it
+    /// was not sent them; when they are, it goes on with them.
+    fn available(self, not_reference: bool) -> Targets {
+        if self.now == self.most || !not_reference {
+            return Targets::ALL;
+        }
+        let there = |target: &Target| target.spatial() < self.now;
+        Target::all().filter(there).fold(Targets::NONE, Targets::with)
+    }
+}
+
+/// What a packet says of its layer frame; None when its descriptor is cut off. `layers` is what the
+/// encoding's earlier packets said, and is updated.
+pub(super) fn facts(payload: &[u8], layers: &mut SpatialLayers) -> Option<FrameFacts> {
     let descriptor = Descriptor::parse(payload)?;
+    let key = descriptor.is_key_frame_start();
     if let Some(count) = descriptor.spatial_layers {
-        *spatial_layers = count;
+        layers.update(count, key);
     }
     let (spatial, temporal) = descriptor.layers.map_or((0, 0), |own| (own.spatial, own.temporal));
     let mut indications = Indications::all(Indication::Absent);
     for target in Target::all() {
-        indications = indications.with(target, indicate(&descriptor, *spatial_layers, target));
+        indications = indications.with(target, indicate(&descriptor, layers.most, target));
     }
     Some(FrameFacts {
         indications,
@@ -141,8 +168,9 @@ pub(super) fn facts(payload: &[u8], spatial_layers: &mut u8) -> Option<FrameFact
         temporal,
         starts: descriptor.begins_frame,
         ends: descriptor.ends_frame,
-        key: descriptor.is_key_frame_start(),
+        key,
         layer_sync: false,
+        available: layers.available(descriptor.not_inter_layer_reference),
     })
 }
 
@@ -188,14 +216,9 @@ fn indicate(descriptor: &Descriptor, spatial_layers: u8, target: Target) -> Indi
 /// false, and writes nothing, when the descriptor is cut off.
 pub fn renumber(payload: &mut [u8], picture_id: u16, tl0_picture_index: u8) -> bool {
     let Some(descriptor) = Descriptor::parse(payload) else { return false };
-    if let Some(place) = descriptor.picture_id {
-        place.write(payload, picture_id);
-    }
+    picture::write(payload, descriptor.picture_id, picture_id);
     if descriptor.tl0_picture_index.is_some() {
-        let at = 2 + descriptor.picture_id.map_or(0, |place| place.len());
-        if let Some(index) = payload.get_mut(at) {
-            *index = tl0_picture_index;
-        }
+        picture::write_index(payload, descriptor.picture_id, tl0_picture_index);
     }
     true
 }

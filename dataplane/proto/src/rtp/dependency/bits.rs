@@ -1,4 +1,4 @@
-//! Bit-wise reads and writes, most significant bit first (AV1 RTP specification appendix A.4.1).
+//! Bit-wise reads and writes, most significant bit first (AV1 RTP specification v1.0.0, appendix A.8.2).
 //!
 //! Called by the structure, the descriptor and the rewriting of one. Must never read or write outside
 //! its slice.

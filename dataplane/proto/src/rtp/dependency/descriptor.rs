@@ -1,5 +1,5 @@
 //! The dependency descriptor of a packet, read against the structure of its stream (AV1 RTP
-//! specification appendix A.4).
+//! specification v1.0.0, appendix A.8).
 //!
 //! One [`Reader`] per encoding, asked once per packet that has the element. Must never let a late
 //! packet undo what a newer one said. Allocates once, with the first structure.
@@ -127,10 +127,11 @@ impl Reader {
     /// A descriptor that brings a structure.
     fn read_first(&mut self, head: &Head<'_>, extended: &mut Extended<'_>) -> Option<Descriptor> {
         let mut structure = Structure::parse(&mut extended.bits)?;
-        if extended.has_active {
-            let mask = extended.bits.read(structure.target_count().into())?;
-            structure.set_active(mask as u32);
-        }
+        let mask = match extended.has_active {
+            true => extended.bits.read(structure.target_count().into())? as u32,
+            false => u32::MAX,
+        };
+        structure.set_active(mask);
         structure.template(head.template_id)?;
         let mut descriptor = describe(head, &structure, 0);
         descriptor.facts.indications = Indications::all(Indication::Switch);
@@ -160,6 +161,7 @@ fn describe(head: &Head<'_>, structure: &Structure, indications: u64) -> Descrip
             ends: head.ends,
             key: false,
             layer_sync: false,
+            available: structure.available(),
         },
         frame_number: head.frame_number,
         has_structure: false,

@@ -1,4 +1,4 @@
-//! The dependency descriptor header extension (AV1 RTP specification appendix A): layers and decode
+//! The dependency descriptor header extension (AV1 RTP specification v1.0.0, appendix A): layers and decode
 //! targets of a frame, readable whatever the codec and when the payload is encrypted end to end.
 //!
 //! Read once per inbound packet of encodings that send it, rewritten per subscriber that gets it.

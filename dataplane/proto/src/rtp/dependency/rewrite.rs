@@ -21,8 +21,8 @@ use crate::cursor;
 /// differences of numbers.
 ///
 /// `active` is [`Structure::active_for`] the subscriber's target, or None to leave the element as it
-/// is, which is right for who gets everything. Appendix A.4.4: to be sent with every structure, and
-/// on the first frames after a change. Chromium's receiver decodes whatever arrives and reads the
+/// is, which is right for who gets everything. Appendix A.4: whoever changes the set must say so, in every structure and on
+/// the first frames after a change. Chromium's receiver decodes whatever arrives and reads the
 /// mask for nothing; who forwards further or tracks chains needs it.
 pub fn rewrite(
     data: &[u8],

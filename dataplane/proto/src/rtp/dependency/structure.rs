@@ -1,18 +1,20 @@
 //! The template dependency structure: what a stream's frame templates are to its decode targets, laid
-//! out on the grid of [`Target`]s (AV1 RTP specification appendix A.4.1, A.4.2).
+//! out on the grid of [`Target`]s (AV1 RTP specification v1.0.0, appendix A.8).
 //!
 //! Parsed once per key frame, looked up once per packet. Bounded by the format: 64 templates, 32
 //! decode targets, 4 spatial and 8 temporal layers. Frame differences and chains are walked over and
 //! not kept: which frames a subscriber gets follows from the indications alone.
 
 use super::bits::Bits;
-use crate::payload::facts::{Indication, Indications, SPATIAL_MAX, TARGETS, TEMPORAL_MAX, Target};
+use crate::payload::facts::{
+    Indication, Indications, SPATIAL_MAX, TARGETS, TEMPORAL_MAX, Target, Targets,
+};
 
-/// Templates told apart by a six-bit id (appendix A.4.1, table A.1).
+/// Templates told apart by a six-bit id (appendix A.8.2, MAX_TEMPLATE_ID).
 pub(super) const TEMPLATES_MAX: usize = 64;
 /// Decode targets counted by five bits.
 const STRUCTURE_TARGETS_MAX: usize = 32;
-/// Highest temporal layer id (appendix A.4.1, table A.1).
+/// Highest temporal layer id (appendix A.8.2, MAX_TEMPORAL_ID).
 const TEMPORAL_ID_MAX: u8 = 7;
 
 /// A frame template: its layer and its indications, two bits per decode target of the structure.
@@ -21,6 +23,13 @@ pub(super) struct Template {
     pub(super) spatial: u8,
     pub(super) temporal: u8,
     pub(super) indications: u64,
+}
+
+impl Template {
+    /// Whether its frames belong to the decode target `index` of the structure.
+    fn includes(&self, index: usize) -> bool {
+        self.indications >> (2 * index) & 3 != 0
+    }
 }
 
 /// A template dependency structure and which of its decode targets are produced.
@@ -35,6 +44,10 @@ pub struct Structure {
     layers: [(u8, u8); STRUCTURE_TARGETS_MAX],
     /// Decode targets available for decoding, bit by bit.
     active: u32,
+    /// The targets of the grid whose subscribers get all of one of these.
+    available: Targets,
+    /// Decode targets that were active at some time: those the grid is made of.
+    laid_out: u32,
     /// Decode target of the structure for each target of the grid.
     grid: [u8; TARGETS],
     /// Width and height in pixels of each spatial layer; 0 where the structure does not say.
@@ -42,7 +55,8 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// Reads a structure; None when it is cut off or breaks a bound. All its targets are active.
+    /// Reads a structure; None when it is cut off or breaks a bound. Which of its targets are active
+    /// is the next thing to say.
     pub(super) fn parse(bits: &mut Bits<'_>) -> Option<Self> {
         let id_offset = bits.small(6)?;
         let target_count = bits.small(5)? + 1;
@@ -53,6 +67,8 @@ impl Structure {
             templates: [Template::default(); TEMPLATES_MAX],
             layers: [(0, 0); STRUCTURE_TARGETS_MAX],
             active: 0,
+            available: Targets::NONE,
+            laid_out: 0,
             grid: [0; TARGETS],
             resolutions: [(0, 0); SPATIAL_MAX as usize],
         };
@@ -68,7 +84,6 @@ impl Structure {
             }
         }
         structure.measure_targets();
-        structure.set_active(u32::MAX);
         Some(structure)
     }
 
@@ -109,7 +124,7 @@ impl Structure {
             return Some(());
         }
         for _ in 0..self.target_count {
-            bits.below(chains + 1)?;
+            bits.below(chains)?;
         }
         for _ in 0..u32::from(self.template_count) * chains {
             bits.read(4)?;
@@ -117,14 +132,14 @@ impl Structure {
         Some(())
     }
 
-    /// The layer of a decode target is the highest of the templates that belong to it, as libwebrtc's
-    /// structures and every reader of them have it; the format does not state it.
+    /// decode_target_layers(): the layer of a decode target is the highest of the templates that
+    /// belong to it.
     fn measure_targets(&mut self) {
         let templates = self.templates.iter().take(self.template_count.into());
         for template in templates {
             let targets = self.layers.iter_mut().take(self.target_count.into());
             for (index, (spatial, temporal)) in targets.enumerate() {
-                if template.indications >> (2 * index) & 3 != 0 {
+                if template.includes(index) {
                     *spatial = (*spatial).max(template.spatial);
                     *temporal = (*temporal).max(template.temporal);
                 }
@@ -132,23 +147,41 @@ impl Structure {
         }
     }
 
-    /// Takes note of the decode targets that are produced, and lays them out on the grid: for each
-    /// of its targets the highest active one that is not above it, else the lowest one. Bits beyond
-    /// the structure's targets are ignored; with none active the layout is that of all.
+    /// Takes note of the decode targets that are produced; bits beyond the structure's are ignored.
+    ///
+    /// Targets that were stopped stay on the grid until the next structure. In full SVC a subscriber
+    /// of one goes on with what is below and gets the rest when it begins again; elsewhere it was not
+    /// sent what is below and must leave by the rules. Targets that begin are laid out anew: encoders
+    /// begin them with frames that refer to nothing older.
     pub(super) fn set_active(&mut self, mask: u32) {
-        let all = u32::MAX >> (32 - u32::from(self.target_count));
-        self.active = mask & all;
-        let usable = if self.active == 0 { all } else { self.active };
+        self.active = mask & self.all();
+        if self.active & !self.laid_out != 0 {
+            self.laid_out |= self.active;
+            self.lay_out();
+        }
+        self.available = Target::all()
+            .filter(|target| self.active_for(*target) != 0)
+            .fold(Targets::NONE, Targets::with);
+    }
+
+    /// Gives each target of the grid the highest decode target that is not above it, spatial layer
+    /// first, else the lowest one, out of those that were produced.
+    fn lay_out(&mut self) {
         for target in Target::all() {
             let place =
                 |index: &u8| self.layers.get(usize::from(*index)).copied().unwrap_or_default();
-            let active = || (0..self.target_count).filter(|index| usable >> index & 1 != 0);
-            let below = active().filter(|index| reaches(target, place(index))).max_by_key(place);
-            let chosen = below.or_else(|| active().min_by_key(place)).unwrap_or(0);
+            let there = || (0..self.target_count).filter(|index| self.laid_out >> index & 1 != 0);
+            let below = there().filter(|index| reaches(target, place(index))).max_by_key(place);
+            let chosen = below.or_else(|| there().min_by_key(place)).unwrap_or(0);
             if let Some(cell) = self.grid.get_mut(target.index()) {
                 *cell = chosen;
             }
         }
+    }
+
+    /// A mask of every decode target.
+    fn all(&self) -> u32 {
+        u32::MAX >> (32 - u32::from(self.target_count))
     }
 
     /// The decode targets that are produced, one bit each.
@@ -156,12 +189,17 @@ impl Structure {
         self.active
     }
 
+    /// The targets of the grid of which something is produced that can be shown.
+    pub(super) fn available(&self) -> Targets {
+        self.available
+    }
+
     /// Number of decode targets.
     pub(super) fn target_count(&self) -> u8 {
         self.target_count
     }
 
-    /// The highest spatial and temporal layer a subscriber of `target` gets: what is there of it.
+    /// The highest spatial and temporal layer that a subscriber of `target` gets.
     pub fn layers(&self, target: Target) -> (u8, u8) {
         self.layers.get(self.chosen(target)).copied().unwrap_or_default()
     }
@@ -175,17 +213,15 @@ impl Structure {
     /// whose frames it gets all of. Costs a look at every template; to be kept until the target or
     /// the structure changes.
     pub fn active_for(&self, target: Target) -> u32 {
-        let shown = 2 * self.chosen(target);
-        let mut mask = self.active;
-        for template in self.templates.iter().take(self.template_count.into()) {
-            if template.indications >> shown & 3 == 0 {
-                for index in 0..self.target_count {
-                    let absent = template.indications >> (2 * index) & 3 == 0;
-                    mask &= !(u32::from(!absent) << index);
-                }
+        let templates = self.templates.iter().take(self.template_count.into());
+        templates.fold(self.active, |mask, template| {
+            if template.includes(self.chosen(target)) {
+                return mask;
             }
-        }
-        mask
+            let targets = 0..usize::from(self.target_count);
+            let missed = targets.filter(|index| template.includes(*index));
+            missed.fold(mask, |mask, index| mask & !(1 << index))
+        })
     }
 
     /// The template with `id`; None when it is of another structure.

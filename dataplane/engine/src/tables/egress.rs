@@ -1,0 +1,228 @@
+//! The last steps of a packet towards a peer: number, seal, send, account; or wait for its turn. The
+//! only place where packets of media and padding leave.
+
+use std::time::Instant;
+
+use common::counters::{Counters, Drop};
+use common::media::Label;
+use proto::congestion::SentKind;
+
+use super::{Tables, send};
+use crate::host::Host;
+use crate::kit::outbound::Numbers;
+use crate::kit::packet::Packet;
+use crate::kit::table::{PeerPlace, SubscriptionPlace};
+use crate::subscribe::{Subscription, seal_packet, seal_padding, seal_rtx};
+use crate::transport::{Outlet, Peer, Waiting};
+
+/// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
+const PADDING: u8 = 255;
+/// Probing packets in one turn of one peer, whatever is due.
+const PROBES_MAX: usize = 64;
+
+/// What leaves.
+#[derive(Clone, Copy)]
+pub(crate) enum Parcel<'a> {
+    /// A packet under its own number.
+    Media(&'a Packet, &'a [u8]),
+    /// A packet, repeated on the retransmission stream; it was sent as this number.
+    Repeat(&'a Packet, &'a [u8], u16),
+    /// Nothing but padding.
+    Padding(u8),
+}
+
+/// Sends one packet through `outlet`. `numbered` says whether it may carry a transport-wide number.
+/// False when it did not leave.
+pub(crate) fn emit(
+    counters: &mut Counters,
+    outlet: Outlet<'_>,
+    (parcel, mut numbers): (Parcel<'_>, Numbers),
+    (mid, numbered): (Label, bool),
+    now: Instant,
+    host: &mut impl Host,
+) -> bool {
+    let Outlet { seal, to, extensions, downlink } = outlet;
+    let Some(slot) = host.reserve() else {
+        counters.drop(Drop::NoSendSlot);
+        return false;
+    };
+    if numbered {
+        numbers.transport_sequence = downlink.as_ref().map(|d| d.congestion.next_sequence());
+    }
+    let names = (extensions, mid);
+    let sealed = match parcel {
+        Parcel::Media(packet, plain) => seal_packet(seal, slot, numbers, (packet, plain), names),
+        Parcel::Repeat(packet, plain, sequence) => {
+            seal_rtx(seal, slot, (numbers, sequence), (packet, plain), names)
+        }
+        Parcel::Padding(len) => seal_padding(seal, slot, (numbers, len), names),
+    };
+    let Some(len) = sealed else {
+        counters.drop(Drop::TooLong);
+        return false;
+    };
+    send(counters, host, to, len);
+    if let Some(downlink) = downlink {
+        downlink.charge(len);
+        if numbered {
+            let kind = match parcel {
+                Parcel::Padding(_) => SentKind::Probe,
+                Parcel::Media(..) | Parcel::Repeat(..) => SentKind::Media,
+            };
+            downlink.congestion.on_sent(len, kind, now);
+        }
+    }
+    true
+}
+
+/// Sends a new packet of `subscription`; `fill` sends padding in its place.
+pub(crate) fn emit_new(
+    counters: &mut Counters,
+    peer: &mut Peer,
+    subscription: &mut Subscription,
+    (packet, plain, fill): (&Packet, &[u8], bool),
+    numbers: Numbers,
+    now: Instant,
+    host: &mut impl Host,
+) {
+    let Some(outlet) = peer.outlet() else { return };
+    let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
+    let names = (subscription.mid, subscription.may_be_numbered());
+    if emit(counters, outlet, (parcel, numbers), names, now, host) {
+        counters.media_out += 1;
+        subscription.on_sent(usize::from(packet.payload_len));
+    }
+}
+
+impl Tables {
+    /// Sends what is due to the peers whose packets wait, and the padding of running probes.
+    pub(crate) fn pace(&mut self, now: Instant, host: &mut impl Host) {
+        let mut next = 0;
+        while let Some(place) = self.paced.get(next).copied() {
+            let busy = self.pace_peer(place, now, host);
+            if busy {
+                next += 1;
+            } else {
+                self.paced.swap_remove(next);
+            }
+        }
+    }
+
+    /// Puts a peer on the list of [`Tables::pace`].
+    pub(crate) fn pace_soon(&mut self, place: PeerPlace) {
+        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+        if let Some(downlink) = downlink.filter(|downlink| !downlink.listed) {
+            downlink.listed = true;
+            self.paced.push(place);
+        }
+    }
+
+    /// Returns whether the peer must be looked after again.
+    fn pace_peer(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> bool {
+        while let Some(waiting) = self.next_waiting(place, now) {
+            self.send_waiting(place, waiting, now, host);
+        }
+        let probing = self.probe(place, now, host);
+        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+        let Some(downlink) = downlink else { return false };
+        downlink.listed = downlink.has_waiting() || probing;
+        downlink.listed
+    }
+
+    fn next_waiting(&mut self, place: PeerPlace, now: Instant) -> Option<Waiting> {
+        self.peers.at_mut(place)?.downlink.as_mut()?.next_due(now)
+    }
+
+    fn send_waiting(
+        &mut self,
+        place: PeerPlace,
+        waiting: Waiting,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<()> {
+        let subscription = self.subscriptions.at_mut(waiting.subscription)?;
+        if subscription.peer != place || subscription.ssrc != waiting.numbers.ssrc {
+            return None;
+        }
+        let peer = self.peers.at_mut(place)?;
+        let kept = self.feeds.at(waiting.feed)?.encodings.get(usize::from(waiting.encoding))?;
+        let Some((packet, plain)) = self.history.find(&kept.index, waiting.source) else {
+            self.counters.drop(Drop::PacedOut);
+            return None;
+        };
+        if packet.epoch == waiting.epoch {
+            let packet = (packet, plain, waiting.fill);
+            let numbers = waiting.numbers;
+            emit_new(&mut self.counters, peer, subscription, packet, numbers, now, host);
+        }
+        Some(())
+    }
+
+    /// Sends the padding that a running probe is due. Returns whether a probe runs.
+    fn probe(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> bool {
+        for _ in 0..PROBES_MAX {
+            let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+            let Some(downlink) = downlink else { return false };
+            let Some(probe) = downlink.congestion.probe(now) else { return false };
+            if probe.bytes == 0 || self.send_padding(place, now, host).is_none() {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// One packet of padding on the retransmission stream of a video that has begun.
+    fn send_padding(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> Option<()> {
+        let peer = self.peers.at_mut(place)?;
+        let carrier = peer.subscriptions.iter().copied().find(|place| {
+            let found = self.subscriptions.at(*place);
+            found.is_some_and(|found| found.rtx_ssrc.is_some() && found.packets > 0)
+        })?;
+        let subscription = self.subscriptions.at_mut(carrier)?;
+        let numbers = subscription.next_padding()?;
+        let names = (subscription.mid, true);
+        let parcel = (Parcel::Padding(PADDING), numbers);
+        if !emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+            return None;
+        }
+        self.counters.probes += 1;
+        Some(())
+    }
+
+    /// Sends a packet of `subscription` again that its receiver misses: as RTX (RFC 4588) where
+    /// negotiated, else under its own index, if that gives the same bytes.
+    pub(crate) fn resend(
+        &mut self,
+        place: PeerPlace,
+        subscription: SubscriptionPlace,
+        sequence: u16,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<()> {
+        let subscription = self.subscriptions.at_mut(subscription)?;
+        let peer = self.peers.at_mut(place)?;
+        let sent = subscription.rewrite.sent_as(sequence)?;
+        let kept = self.feeds.at(sent.feed)?.encodings.get(usize::from(sent.encoding))?;
+        let (packet, plain) = self.history.find(&kept.index, sent.number)?;
+        let own = subscription.again(packet, sent.index)?;
+        // A report of the same loss that crossed the resend on the way is not a new loss.
+        let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;
+        if !subscription.budget.spend(sent.index, spacing, now) {
+            self.counters.resends_refused += 1;
+            return None;
+        }
+        let downlink = peer.downlink.as_ref();
+        let numbered = downlink.is_some() && subscription.may_be_numbered();
+        let waits = downlink.is_some_and(|downlink| downlink.has_waiting());
+        let parcel = match subscription.next_rtx(packet, own) {
+            Some(rtx) => (Parcel::Repeat(packet, plain, sequence), rtx),
+            None if numbered || waits || sent.index < subscription.same_since => return None,
+            None => (Parcel::Media(packet, plain), own),
+        };
+        let names = (subscription.mid, numbered);
+        if emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+            self.counters.resent += 1;
+        }
+        Some(())
+    }
+}
