@@ -45,12 +45,15 @@ pub(crate) struct Tally {
     pub(crate) offered: u64,
     /// Of them, lost by chance or for a full queue.
     pub(crate) lost: u64,
+    /// Bytes that came in.
+    pub(crate) bytes: u64,
 }
 
 /// One direction.
 struct Direction {
     link: Link,
     offered: u64,
+    bytes: u64,
 }
 
 /// What the threads share.
@@ -81,7 +84,7 @@ impl Relay {
     pub(crate) fn start(media_port: u16, config: LinkConfig, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let mut direction =
-            || Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0 });
+            || Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0, bytes: 0 });
         let shared = Arc::new(Shared {
             up: direction(),
             down: direction(),
@@ -113,7 +116,7 @@ impl Relay {
     /// What a direction has done so far.
     pub(crate) fn tally(&self, way: Way) -> Tally {
         let direction = self.shared.direction(way).lock().unwrap();
-        Tally { offered: direction.offered, lost: direction.link.lost }
+        Tally { offered: direction.offered, lost: direction.link.lost, bytes: direction.bytes }
     }
 }
 
@@ -174,6 +177,7 @@ impl Shared {
         let arrivals = {
             let mut direction = self.direction(way).lock().unwrap();
             direction.offered += 1;
+            direction.bytes += bytes.len() as u64;
             direction.link.send(bytes.len(), Instant::now())
         };
         for at in arrivals.into_iter().flatten() {
