@@ -134,6 +134,12 @@ pub struct Counters {
     pub key_frame_requests: u64,
     /// Sequence numbers named in NACKs of subscribers.
     pub nacked: u64,
+    /// Those of them that came too late to be of use.
+    pub nacked_late: u64,
+    /// Sequence numbers named in NACKs to publishers.
+    pub asked: u64,
+    /// Lost packets of publishers that came when they were asked for.
+    pub repaired: u64,
     /// Handshakes that ended in a connected peer.
     pub handshakes: u64,
     /// Microseconds those took in sum, from the first authenticated check.

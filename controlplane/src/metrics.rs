@@ -58,7 +58,7 @@ impl Metrics {
 /// One counter of the block: name, help, place.
 type Column = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTERS: [Column; 14] = [
+const COUNTERS: [Column; 17] = [
     ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
     ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
     ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
@@ -72,6 +72,9 @@ const COUNTERS: [Column; 14] = [
     ("frames_in", "Media frames received from other cores", |c| c.frames_in),
     ("key_frame_requests", "Key frames asked of publishers", |c| c.key_frame_requests),
     ("nacked", "Sequence numbers named in NACKs of subscribers", |c| c.nacked),
+    ("nacked_late", "Those of them that came too late to be of use", |c| c.nacked_late),
+    ("asked", "Sequence numbers named in NACKs to publishers", |c| c.asked),
+    ("repaired", "Lost packets of publishers that came when asked for", |c| c.repaired),
     ("handshakes", "Handshakes that ended in a connected peer", |c| c.handshakes),
 ];
 
@@ -96,14 +99,10 @@ impl Collector for NodeCollector {
         drops(&mut encoder, &blocks)?;
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
-        let sessions = ConstGauge::new(self.0.session_count() as i64);
-        let family = encoder.encode_descriptor(
-            "sessions",
-            "Sessions that did not end, connected or not",
-            None,
-            MetricType::Gauge,
-        )?;
-        sessions.encode(family)
+        let help = "Sessions that did not end, connected or not";
+        gauge(&mut encoder, "sessions", help, self.0.session_count())?;
+        let help = "Published tracks on which somebody speaks";
+        gauge(&mut encoder, "active_speakers", help, self.0.active_speakers())
     }
 }
 
@@ -116,18 +115,23 @@ impl NodeCollector {
         per_core(encoder, "command_lane_depth", help, MetricType::Gauge, commands.into_iter())?;
         let help = "Frames of other cores waiting for the core";
         per_core(encoder, "frame_lane_depth", help, MetricType::Gauge, frames.into_iter())?;
-        let events = ConstGauge::new(depths.events as i64);
         let help = "Events waiting for the control plane";
-        events.encode(encoder.encode_descriptor(
-            "event_lane_depth",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
+        gauge(encoder, "event_lane_depth", help, depths.events)?;
         let lost = ConstCounter::new(depths.events_lost);
         let help = "Events lost to a full lane; anything but 0 is a fault of the program";
         lost.encode(encoder.encode_descriptor("events_lost", help, None, MetricType::Counter)?)
     }
+}
+
+/// Writes one value of the whole node.
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: usize,
+) -> Result<(), std::fmt::Error> {
+    let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value as i64).encode(family)
 }
 
 /// Writes one value per core.

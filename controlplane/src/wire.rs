@@ -114,13 +114,13 @@ pub struct TrackObject {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulcast {
-    /// RID to send; empty is no preference.
+    /// RID to send; absent or empty is automatic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_rid: Option<String>,
-    /// What to do without bandwidth for it.
+    /// Without bandwidth for it: `none` keeps it, `asciibetical` steps down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority_ordering: Option<String>,
-    /// What to do when it vanishes.
+    /// While it sends nothing: `none` waits for it, `asciibetical` shows the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rid_not_available: Option<String>,
 }
@@ -150,6 +150,15 @@ pub struct TrackReply {
     /// `active` or `inactive`; only when a session is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'static str>,
+    /// RIDs of a published simulcast track, in the order of its offer; only when a session is read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rids: Vec<String>,
+    /// Smoothed level of a published track in dBov, 0 to -127; only when a session is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_level: Option<i16>,
+    /// Whether somebody speaks on it; beside `audioLevel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaking: Option<bool>,
     /// Why the entry failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<&'static str>,

@@ -5,8 +5,10 @@
 //
 // Stable for browser tests:
 //   #publish-test #publish-camera   start publishing
+//   #simulcast                      publish video as three encodings: f, h, q
 //   #locator #locator-link #copy    the locator, the link made of it
 //   #watch-input #watch             watch a locator
+//   #layer                          encoding to watch by RID; empty is automatic
 //   #repull                         close the subscriptions, pull the same tracks again
 //   #stop                           end what this window publishes and watches
 //   #publish-state #watch-state     phase: idle, starting, live, failed
@@ -15,7 +17,8 @@
 //   video[data-role=local|remote]   pictures
 //   window.fanfall.state            { publish, watch }: phase, sessionId, trackNames, mids, core
 //   window.fanfall.stats            { publish, watch }: arrays, one entry per RTP stream
-//   window.fanfall.publishTest(), .watch(locator), .repull(), .stop()   the same without clicks
+//   window.fanfall.publishTest(), .watch(locator), .choose(rid), .repull(), .stop()   the same
+//   without clicks
 'use strict';
 
 const $ = (id) => document.getElementById(id);
@@ -91,6 +94,7 @@ function release(side) {
   open[side] = null;
   stats[side] = [];
   $(`${side}-stats`).replaceChildren();
+  if (side === 'watch') $('layer').disabled = true;
   if (!held) return;
   held.pc.close();
   held.release();
@@ -120,12 +124,22 @@ function connected(pc) {
 
 // ---- Publish ------------------------------------------------------------------------------------
 
+/** The encodings of simulcast, the best first. Bit rates are for a picture of 960x540 or more. */
+const ENCODINGS = [
+  { rid: 'f', maxBitrate: 1500000 },
+  { rid: 'h', maxBitrate: 500000, scaleResolutionDownBy: 2 },
+  { rid: 'q', maxBitrate: 150000, scaleResolutionDownBy: 4 },
+];
+
 /** A moving picture with a clock, and a tone where the browser lets sound start. */
 async function testSource() {
   const canvas = document.createElement('canvas');
-  canvas.width = 640;
-  canvas.height = 360;
+  // Browsers send three encodings of pictures from 960x540 on.
+  const scale = $('simulcast').checked ? 1.5 : 1;
+  canvas.width = 640 * scale;
+  canvas.height = 360 * scale;
   const context = canvas.getContext('2d');
+  context.scale(scale, scale);
   let frame = 0;
   const draw = () => {
     frame += 1;
@@ -197,7 +211,9 @@ const publish = (makeSource) => guarded('publish', async () => {
     video('local').srcObject = null;
   });
   const senders = source.stream.getTracks().map((track) => {
-    const transceiver = pc.addTransceiver(track, { direction: 'sendonly' });
+    const simulcast = track.kind === 'video' && $('simulcast').checked;
+    const sendEncodings = simulcast ? ENCODINGS : undefined;
+    const transceiver = pc.addTransceiver(track, { direction: 'sendonly', sendEncodings });
     return { transceiver, name: randomName(track.kind) };
   });
   const { sessionId } = await api('POST', '/sessions/new');
@@ -228,10 +244,14 @@ function parseLocator(text) {
   return { publisher: locator.slice(0, slash), trackNames };
 }
 
+/** What to ask for: a RID, and the next one while that sends nothing. Empty is automatic. */
+const wish = (preferredRid) => ({ preferredRid, ridNotAvailable: 'asciibetical' });
+
 /** Pulls tracks into a session: the server offers, we answer. Returns the mids. */
 async function pull(pc, sessionId, { publisher, trackNames }) {
+  const simulcast = wish($('layer').value);
   const tracks = trackNames.map((trackName) => (
-    { location: 'remote', sessionId: publisher, trackName }));
+    { location: 'remote', sessionId: publisher, trackName, simulcast }));
   const reply = await tracksNew(sessionId, { tracks });
   if (reply.requiresImmediateRenegotiation) {
     await pc.setRemoteDescription(reply.sessionDescription);
@@ -258,15 +278,43 @@ async function show(pc, mids) {
   }
 }
 
+/** Offers the RIDs of the watched tracks for choice; keeps the one that is chosen. */
+async function listLayers({ publisher, trackNames }) {
+  const session = await api('GET', `/sessions/${publisher}`).catch(() => ({ tracks: [] }));
+  const layered = session.tracks.filter(({ trackName, rids }) => (
+    rids && trackNames.includes(trackName)));
+  const rids = [...new Set(layered.flatMap((track) => track.rids))];
+  const select = $('layer');
+  const chosen = select.value;
+  select.replaceChildren(new Option('automatic', ''), ...rids.map((rid) => new Option(rid)));
+  select.value = rids.includes(chosen) ? chosen : '';
+  select.disabled = rids.length === 0;
+  return layered.map(({ trackName }) => trackName);
+}
+
+/** Watches another encoding, without any SDP; a refusal leaves the picture as it is. */
+async function choose(rid) {
+  notice('');
+  const { sessionId, mids, trackNames } = state.watch;
+  $('layer').value = rid;
+  const tracks = mids
+    .filter((_, index) => open.watch.layered.includes(trackNames[index]))
+    .map((mid) => ({ mid, simulcast: wish(rid) }));
+  await api('PUT', `/sessions/${sessionId}/tracks/update`, { tracks })
+    .then((reply) => notice(itemError(reply.tracks)?.message))
+    .catch((error) => notice(error.message));
+}
+
 const watch = (text) => guarded('watch', async () => {
   const locator = parseLocator(text);
   await end('watch');
   enter('watch', 'starting', { ...idle(), phase: 'starting' });
   const pc = connection('watch', () => { video('remote').srcObject = null; });
+  $('layer').value = '';
   const { sessionId } = await api('POST', '/sessions/new');
   const mids = await pull(pc, sessionId, locator);
   Object.assign(state.watch, { sessionId, mids, trackNames: locator.trackNames });
-  open.watch.locator = locator;
+  Object.assign(open.watch, { locator, layered: await listLayers(locator) });
   await connected(pc);
   show(pc, mids);
   enter('watch', 'live');
@@ -322,6 +370,7 @@ function streams(report, before, sending) {
     entries.push({
       kind: rtp.kind,
       mid: rtp.mid,
+      rid: rtp.rid ?? null,
       ssrc: rtp.ssrc,
       codec: get(rtp.codecId)?.mimeType ?? null,
       kbps: seconds > 0 ? Math.round((bytes - last.bytes) * 8 / seconds / 1000) : 0,
@@ -347,7 +396,8 @@ function rows(side) {
   const lines = [];
   for (const entry of stats[side]) {
     const codec = entry.codec ? entry.codec.split('/')[1] : 'no codec yet';
-    lines.push([entry.kind, `${codec}, ${entry.kbps} kbit/s`]);
+    const name = entry.rid ? `${entry.kind} ${entry.rid}` : entry.kind;
+    lines.push([name, `${codec}, ${entry.kbps} kbit/s`]);
     lines.push(['loss', `${entry.lost} packets, ${entry.lossPercent.toFixed(1)} %`]);
     if (entry.kind === 'video') {
       const verb = side === 'publish' ? 'encoded' : 'decoded';
@@ -408,6 +458,7 @@ $('watch').onclick = () => watch($('watch-input').value);
 $('watch-input').onkeydown = (event) => {
   if (event.key === 'Enter') watch($('watch-input').value);
 };
+$('layer').onchange = () => choose($('layer').value);
 $('repull').onclick = repull;
 $('stop').onclick = stop;
 $('copy').onclick = async () => {
@@ -423,7 +474,7 @@ function watchHash() {
 window.addEventListener('hashchange', watchHash);
 
 window.fanfall = {
-  state, stats, watch, repull, stop, publishTest: () => publish(testSource),
+  state, stats, watch, choose, repull, stop, publishTest: () => publish(testSource),
 };
 run();
 watchHash();

@@ -48,6 +48,31 @@ fn link_to_watch_opens_the_picture() {
 }
 
 #[test]
+fn layer_is_chosen_on_the_page() {
+    let stage = Stage::start();
+    let first = stage.page("/");
+    click(&first, "#simulcast");
+    click(&first, "#publish-test");
+    let locator = until("a locator", Duration::from_secs(15), || text(&first, "#locator"));
+    let second = stage.page(&format!("/#watch={locator}"));
+    until("the picture of the first window", Duration::from_secs(15), || plays(&second, "remote"));
+    let options = "return [...document.querySelectorAll('#layer option')].map((o) => o.value);";
+    assert_eq!(second.run(options, &[]).unwrap(), json!(["", "f", "h", "q"]));
+    for (rid, width) in [("q", 240), ("h", 480)] {
+        let choose = "const layer = document.querySelector('#layer'); layer.value = args[0];\
+                      layer.dispatchEvent(new Event('change'));";
+        second.run(choose, &[json!(rid)]).unwrap();
+        until("the chosen layer", Duration::from_secs(15), || {
+            let width_now = "return document.querySelector('video[data-role=remote]').videoWidth;";
+            (second.run(width_now, &[]).unwrap() == json!(width)).then_some(())
+        });
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    first.screenshot("page-simulcast");
+    second.screenshot("page-layer");
+}
+
+#[test]
 fn page_holds_no_secret() {
     let stage = Stage::start();
     let (status, page) = stage.server.get("/");

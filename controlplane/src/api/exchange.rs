@@ -140,7 +140,8 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
     let (Some(negotiation), Some(peer)) = (&work.negotiation, session.peer()) else { return };
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();
-    let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback: false };
+    let transport_feedback = negotiation.transport_feedback();
+    let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback };
     call.node.push(|push, out| push.set_peer(facts, out));
 }
 

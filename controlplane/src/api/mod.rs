@@ -5,6 +5,7 @@
 //! core, and never holds a session's work while it waits for the network.
 
 mod exchange;
+mod layers;
 mod sessions;
 mod tracks;
 mod publish;

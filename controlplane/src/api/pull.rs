@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::command::{LayerChoice, SubscribeFacts};
+use common::command::SubscribeFacts;
 use common::id::CoreId;
 use common::media::{Label, MediaKind};
 
-use super::{Call, exchange};
+use super::{Call, exchange, layers};
 use crate::error::{ApiError, ItemError};
 use crate::sdp::{Description, Msid, Pull, ReceivingSection, Wish, WishOutcome};
-use crate::state::{LookUp, Publication, Session, Subscription, Work};
+use crate::state::{Details, LookUp, Publication, Session, Subscription, Work};
 use crate::wire::{SessionDescription, TrackObject, TrackReply, TracksReply};
 
 /// A publication, or why a pull of it fails.
@@ -41,6 +41,7 @@ pub(super) fn locator<'a>(
 
 async fn resolve_one(call: &Call, track: &TrackObject, deadline: Instant) -> Found {
     let (publisher, name) = locator(call, track)?;
+    layers::check(track.simulcast.as_ref())?;
     let mut changes = publisher.watch();
     loop {
         let late = match publisher.look_up(name) {
@@ -224,7 +225,7 @@ fn subscription(
 pub(super) fn tell(call: &Call, session: &Session, subscription: &Subscription) {
     let (Some(section), Some(peer)) = (&subscription.receiving, session.peer()) else { return };
     let Some(mid) = Label::new(section.mid.as_bytes()) else { return };
-    let media = subscription.publication.details().media;
+    let Details { media, encodings } = subscription.publication.details();
     let facts = SubscribeFacts {
         subscription: subscription.id,
         peer,
@@ -237,10 +238,7 @@ pub(super) fn tell(call: &Call, session: &Session, subscription: &Subscription) 
         ssrc: section.ssrc,
         rtx_ssrc: section.rtx_ssrc,
         payloads: section.payloads.clone(),
-        layers: LayerChoice {
-            preferred: subscription.publication.encoding(subscription.simulcast.as_ref()),
-            ..LayerChoice::default()
-        },
+        layers: layers::choice(&encodings, subscription.simulcast.as_ref()),
     };
     call.node.push(|push, out| push.subscribe(facts, out));
 }

@@ -48,6 +48,9 @@ pub(super) async fn read(call: &Call, session: &Arc<Session>) -> Result<Reply, A
             mid: Some(publication.mid.clone()),
             track_name: Some(publication.name.clone()),
             status: status(publication.is_live()),
+            rids: publication.rids(),
+            audio_level: publication.sound().map(|sound| -i16::from(sound.level)),
+            speaking: publication.sound().map(|sound| sound.speaking),
             ..TrackReply::default()
         })
         .collect();

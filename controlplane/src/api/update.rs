@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Reply, pull};
+use super::{Call, Reply, layers, pull};
 use crate::error::{ApiError, ItemError};
 use crate::sdp::WishError;
 use crate::state::{Publication, Session, Subscription, Work};
@@ -52,16 +52,19 @@ fn change(
     let mut subscription = subscription.ok_or_else(|| {
         ItemError::UpdateTrack("mid: the session has no subscription there".to_owned())
     })?;
-    if let Some(publication) = other_publication(call, track, &subscription)? {
-        repoint(work, mid, &mut subscription, publication)?;
-    }
+    layers::check(track.simulcast.as_ref())?;
+    let other = other_publication(call, track, &subscription)?;
     if let Some(simulcast) = &track.simulcast {
+        let shown = other.as_ref().unwrap_or(&subscription.publication);
         let wanted = simulcast.preferred_rid.as_deref().is_some_and(|rid| !rid.is_empty());
-        if wanted && !subscription.publication.is_simulcast() {
+        if wanted && shown.rids().is_empty() {
             let text = "simulcast: the track has no encodings to choose from";
             return Err(ItemError::UpdateTrack(text.to_owned()));
         }
         subscription.simulcast = Some(simulcast.clone());
+    }
+    if let Some(publication) = other {
+        repoint(work, mid, &mut subscription, publication)?;
     }
     pull::tell(call, session, &subscription);
     work.subscriptions.insert(mid.to_owned(), subscription);

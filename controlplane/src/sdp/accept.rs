@@ -133,7 +133,7 @@ fn accept_line(
     }
 }
 
-/// The offered payload types the answer repeats, in its order. A client that answers a codec under
+/// The offered payload types the answer repeats, in its order, with the feedback it repeats. A client that answers a codec under
 /// another number than ours receives it under its own (RFC 3264 section 6.1).
 fn taken(offered: &[Payload], section: &Section) -> Vec<Payload> {
     let mut taken: Vec<Payload> = Vec::new();
@@ -150,10 +150,11 @@ fn taken(offered: &[Payload], section: &Section) -> Vec<Payload> {
         });
         let Some(twin) = twin else { continue };
         let format = if is_rtx { &answered.format } else { &twin.format };
+        let kept = |value: &&String| answered.feedback.contains(value);
         taken.push(Payload {
             payload_type: number,
             format: format.clone(),
-            feedback: twin.feedback.clone(),
+            feedback: twin.feedback.iter().filter(kept).cloned().collect(),
         });
     }
     let primaries: Vec<u8> = taken.iter().map(|payload| payload.payload_type).collect();

@@ -9,8 +9,9 @@ use common::limits::ENCODINGS_MAX;
 use common::media::{Extension, Label};
 
 use super::SdpError;
-use super::codecs;
+use super::codecs::{self, Congestion};
 use super::description::{Description, Direction, Section, Setup};
+use super::extensions::Bound;
 use super::lines::{Line, Outbound, Remote, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Answered, Wish, WishError, WishOutcome};
@@ -106,14 +107,14 @@ fn bundled_mids(offer: &Description) -> Vec<&str> {
 /// The answered form of one section, before wishes. `old` is what this mid was before.
 fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled: bool) -> Line {
     let kind = section.kind.media().filter(|_| bundled && !section.stopped && section.rtcp_mux);
-    let payloads =
-        kind.map(|kind| codecs::acceptable(&section.payloads, kind, section.direction.sends()));
-    let (Some(kind), Some(payloads)) = (kind, payloads.filter(|payloads| !payloads.is_empty()))
+    let payloads = kind.map(|kind| codecs::acceptable(&section.payloads, kind));
+    let (Some(kind), Some(mut payloads)) = (kind, payloads.filter(|payloads| !payloads.is_empty()))
     else {
         return rejected(section);
     };
     state.payloads.note(kind, &section.payloads);
     let extensions = state.ids.accept(section);
+    codecs::keep_feedback(&mut payloads, congestion(section, &extensions));
     let (closed, publishes, outbound) = match old.filter(|old| !old.stopped) {
         Some(old) => (old.closed, old.publishes, old.outbound),
         None => (false, false, None),
@@ -139,6 +140,17 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
         rids,
         publishes,
         outbound,
+    }
+}
+
+/// How congestion is reported in an answered section.
+fn congestion(section: &Section, extensions: &[Bound]) -> Congestion {
+    if extensions.iter().any(|(_, extension)| *extension == Extension::TransportCc) {
+        Congestion::TransportWide
+    } else if section.direction.sends() {
+        Congestion::Remb
+    } else {
+        Congestion::None
     }
 }
 

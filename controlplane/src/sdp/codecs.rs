@@ -24,10 +24,23 @@ pub(crate) enum Role {
     Refused,
 }
 
-/// Feedback kept where the client sends (RFC 4585, 5104, transport-wide feedback).
-const FEEDBACK_FROM_PUBLISHER: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
-/// Feedback kept where only we send: no bandwidth estimation towards subscribers here.
-const FEEDBACK_FROM_SUBSCRIBER: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+/// `a=rtcp-fb` value of transport-wide feedback.
+pub(crate) const TRANSPORT_CC: &str = "transport-cc";
+/// `a=rtcp-fb` value of REMB.
+pub(crate) const REMB: &str = "goog-remb";
+/// Feedback kept in either direction (RFC 4585, 5104).
+const FEEDBACK: [&str; 3] = ["nack", "nack pli", "ccm fir"];
+
+/// How the congestion of a section is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Congestion {
+    /// By transport-wide feedback: the section has the header extension.
+    TransportWide,
+    /// By REMB, where the client sends and offers it.
+    Remb,
+    /// Not at all.
+    None,
+}
 
 impl Format {
     /// The codec as the data plane distinguishes it.
@@ -149,9 +162,10 @@ impl H264Profile {
     }
 }
 
-/// The payload types of an offered section that we take, in offer order, with the feedback that
-/// stays. RTX and RED stay only with the payload type they refer to.
-pub(crate) fn acceptable(offered: &[Payload], kind: MediaKind, sends: bool) -> Vec<Payload> {
+/// The payload types of an offered section that we take, as offered. RTX and RED stay only with
+/// the payload type they refer to; the order stays the client's, because it sends what stands
+/// first.
+pub(crate) fn acceptable(offered: &[Payload], kind: MediaKind) -> Vec<Payload> {
     let role = |payload: &Payload| payload.format.role(kind);
     let mut taken = [false; 128];
     for payload in offered.iter().filter(|p| role(p) == Role::Primary) {
@@ -176,8 +190,7 @@ pub(crate) fn acceptable(offered: &[Payload], kind: MediaKind, sends: bool) -> V
             mark(&mut taken, payload.payload_type);
         }
     }
-    let kept = offered.iter().filter(|payload| has(&taken, Some(payload.payload_type)));
-    kept.map(|payload| Payload { feedback: feedback(payload, sends), ..payload.clone() }).collect()
+    offered.iter().filter(|payload| has(&taken, Some(payload.payload_type))).cloned().collect()
 }
 
 fn mark(taken: &mut [bool; 128], payload_type: u8) {
@@ -186,25 +199,28 @@ fn mark(taken: &mut [bool; 128], payload_type: u8) {
     }
 }
 
-/// The offered feedback that we support in this direction.
-fn feedback(payload: &Payload, client_sends: bool) -> Vec<String> {
-    let supported: &[&str] =
-        if client_sends { &FEEDBACK_FROM_PUBLISHER } else { &FEEDBACK_FROM_SUBSCRIBER };
-    let mut kept: Vec<String> = Vec::new();
-    for value in &payload.feedback {
-        if supported.contains(&value.as_str()) && !kept.contains(value) {
-            kept.push(value.clone());
-        }
+/// Narrows the offered feedback to what we support. NACK for audio is nothing we offer, browsers
+/// neither; a client that offers it gets it, both ways.
+pub(crate) fn keep_feedback(payloads: &mut [Payload], congestion: Congestion) {
+    let supported = |value: &str| match congestion {
+        Congestion::TransportWide if value == TRANSPORT_CC => true,
+        Congestion::Remb if value == REMB => true,
+        _ => FEEDBACK.contains(&value),
+    };
+    for payload in payloads {
+        payload.feedback.retain(|value| supported(value));
     }
-    kept
 }
 
-/// Feedback we put into an offer in which we send.
-pub(crate) fn offered_feedback(kind: MediaKind) -> Vec<String> {
-    match kind {
-        MediaKind::Audio => Vec::new(),
-        MediaKind::Video => FEEDBACK_FROM_SUBSCRIBER.map(str::to_owned).to_vec(),
-    }
+/// Feedback we put into an offer in which we send a format. What only marks time between the
+/// packets of another codec has none; neither has RED, whose packets are those of its codec.
+pub(crate) fn offered_feedback(kind: MediaKind, format: &Format) -> Vec<String> {
+    let messages: &[&str] = match (kind, format.role(kind)) {
+        (MediaKind::Video, Role::Primary) => &["nack", "nack pli", "ccm fir", TRANSPORT_CC],
+        (MediaKind::Audio, Role::Primary) => &[TRANSPORT_CC],
+        _ => &[],
+    };
+    messages.iter().map(|value| (*value).to_owned()).collect()
 }
 
 /// Payload type of the RTX stream of `primary` within a section.
@@ -214,22 +230,36 @@ pub(crate) fn rtx_of(payloads: &[Payload], primary: u8) -> Option<u8> {
 }
 
 /// Maps a publication's payload types onto a section's. None when no primary codec is shared.
+///
+/// RED is mapped only beside the codec inside it, and only where that has one number on both sides:
+/// its blocks name the number (RFC 2198 section 3), and nothing rewrites them. Without a mapping the
+/// data plane forwards the primary block alone.
 pub(crate) fn map(
     media: &SourceMedia,
     payloads: &[Payload],
     with_rtx: bool,
 ) -> Option<Vec<PayloadMapping>> {
-    let mut mapped = Vec::new();
+    let mut mapped: Vec<PayloadMapping> = Vec::new();
     let mut primary = false;
+    let mut reds = Vec::new();
     for source in &media.payloads {
         let twin = payloads.iter().find(|payload| source.format.matches(&payload.format));
         let Some(twin) = twin else { continue };
         primary |= source.format.role(media.kind) == Role::Primary;
+        if source.format.codec() == Codec::Red {
+            reds.push((source.payload_type, source.format.red_inner(), twin.format.red_inner()));
+        }
         mapped.push(PayloadMapping {
             from: source.payload_type,
             to: twin.payload_type,
             rtx: rtx_of(payloads, twin.payload_type).filter(|_| with_rtx),
         });
+    }
+    for (red, ours, theirs) in reds {
+        let same = |inner: &PayloadMapping| Some(inner.from) == ours && Some(inner.to) == theirs;
+        if ours != theirs || !mapped.iter().any(same) {
+            mapped.retain(|mapping| mapping.from != red);
+        }
     }
     primary.then_some(mapped)
 }
@@ -281,7 +311,7 @@ mod tests {
     fn companions_alone_make_no_section() {
         let payload = |payload_type, format| Payload { payload_type, format, feedback: vec![] };
         let offered = [payload(13, format("CN", 8_000, 1, ""))];
-        assert!(acceptable(&offered, MediaKind::Audio, true).is_empty());
+        assert!(acceptable(&offered, MediaKind::Audio).is_empty());
     }
 
     #[test]
@@ -296,7 +326,7 @@ mod tests {
             payload(114, format("rtx", 48_000, 1, "apt=999")),
         ];
         let kept: Vec<u8> =
-            acceptable(&offered, MediaKind::Audio, true).iter().map(|p| p.payload_type).collect();
+            acceptable(&offered, MediaKind::Audio).iter().map(|p| p.payload_type).collect();
         assert_eq!(kept, [63, 111, 112]);
     }
 }

@@ -189,7 +189,8 @@ pub struct Section {
     pub rtcp_rsize: bool,
     /// RIDs of `a=rid ... send` in their order (RFC 8851).
     pub rids_send: Vec<String>,
-    /// First alternative of each simulcast stream the client sends, in its order (RFC 8853).
+    /// First declared alternative of each simulcast stream the client sends, paused or not, in its
+    /// order (RFC 8853); no RID twice.
     pub simulcast_send: Vec<String>,
     /// SSRCs in the order of their first mention (RFC 5576).
     pub ssrcs: Vec<u32>,

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use common::media::{Extension, ExtensionMap, MediaKind};
 
-use super::description::{Direction, Section};
+use super::codecs::TRANSPORT_CC;
+use super::description::{Direction, ExtensionLine, Payload, Section};
 
 /// A negotiated extension of one section.
 pub(crate) type Bound = (u8, Extension);
@@ -23,7 +24,7 @@ pub(crate) struct Ids {
 }
 
 /// Extensions taken where the client sends.
-const FROM_PUBLISHER: [Extension; 13] = [
+const FROM_PUBLISHER: [Extension; 14] = [
     Extension::Mid,
     Extension::Rid,
     Extension::RepairedRid,
@@ -37,12 +38,14 @@ const FROM_PUBLISHER: [Extension; 13] = [
     Extension::VideoTiming,
     Extension::ColorSpace,
     Extension::DependencyDescriptor,
+    Extension::VideoLayersAllocation,
 ];
 
 /// Extensions taken where only we send, with the ids libwebrtc gives them when it offers first
 /// (Chromium 156; 9 and 12 are free in its offers).
-const TO_SUBSCRIBER: [(u8, Extension, Option<MediaKind>); 9] = [
+const TO_SUBSCRIBER: [(u8, Extension, Option<MediaKind>); 10] = [
     (1, Extension::AudioLevel, Some(MediaKind::Audio)),
+    (3, Extension::TransportCc, None),
     (13, Extension::VideoOrientation, Some(MediaKind::Video)),
     (5, Extension::PlayoutDelay, Some(MediaKind::Video)),
     (6, Extension::VideoContentType, Some(MediaKind::Video)),
@@ -53,13 +56,29 @@ const TO_SUBSCRIBER: [(u8, Extension, Option<MediaKind>); 9] = [
     (12, Extension::DependencyDescriptor, Some(MediaKind::Video)),
 ];
 
+/// Whether an offered line counts for the direction in which the section's media goes.
+fn usable(line: &ExtensionLine, client_sends: bool) -> bool {
+    line.direction == Direction::SendRecv
+        || line.direction.sends() == client_sends && line.direction != Direction::Inactive
+}
+
+/// Whether a section offers transport-wide feedback whole: the numbers in packets and the messages
+/// about them. Half of it is no congestion control, so it is turned down.
+fn offers_transport_cc(section: &Section) -> bool {
+    let numbers = section.extensions.iter().any(|line| {
+        line.uri == Extension::TransportCc.uri()
+            && line.id <= ExtensionMap::ID_MAX
+            && usable(line, section.direction.sends())
+    });
+    let messages = |payload: &Payload| payload.feedback.iter().any(|f| f == TRANSPORT_CC);
+    numbers && section.payloads.iter().any(messages)
+}
+
 impl Ids {
     /// Takes from an offered section what we support, in offer order.
     pub(crate) fn accept(&mut self, section: &Section) -> Vec<Bound> {
         let client_sends = section.direction.sends();
-        let has_transport_cc = section.extensions.iter().any(|line| {
-            line.uri == Extension::TransportCc.uri() && line.id <= ExtensionMap::ID_MAX
-        });
+        let transport_cc = offers_transport_cc(section);
         let mut bound: Vec<Bound> = Vec::new();
         for line in &section.extensions {
             self.named.entry(line.id).or_insert_with(|| line.uri.clone());
@@ -69,9 +88,9 @@ impl Ids {
             } else {
                 TO_SUBSCRIBER.iter().any(|(_, known, _)| *known == extension)
             };
-            let usable = line.direction == Direction::SendRecv
-                || line.direction.sends() == client_sends && line.direction != Direction::Inactive;
-            let redundant = extension == Extension::AbsSendTime && has_transport_cc;
+            let supported = supported && (transport_cc || extension != Extension::TransportCc);
+            let usable = usable(line, client_sends);
+            let redundant = extension == Extension::AbsSendTime && transport_cc;
             let twice = bound.iter().any(|(_, known)| *known == extension);
             if supported && usable && !redundant && !twice && self.bind(line.id, extension) {
                 bound.push((line.id, extension));

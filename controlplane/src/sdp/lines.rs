@@ -6,7 +6,7 @@
 //! (RFC 8829 section 5.2.2).
 
 use common::command::{Encoding, PublishedPayload};
-use common::media::MediaKind;
+use common::media::{Extension, MediaKind};
 
 use super::codecs::{self, Role};
 use super::description::{Direction, Format, IceCredentials, Payload, SectionKind};
@@ -132,7 +132,7 @@ impl Line {
                     rtx: codecs::rtx_of(&self.payloads, payload.payload_type),
                     nack: has(payload, "nack"),
                     pli: has(payload, "nack pli"),
-                    remb: false,
+                    remb: has(payload, codecs::REMB),
                 })
                 .collect(),
             encodings: self.encodings.clone(),
@@ -162,6 +162,13 @@ impl Line {
             ssrc: outbound.ssrc,
             rtx_ssrc: outbound.rtx_ssrc.filter(|_| rtx),
         })
+    }
+
+    /// Whether the client reports on the transport-wide numbers of what is sent here.
+    pub(crate) fn transport_feedback(&self) -> bool {
+        let numbers = self.extensions.iter().any(|(_, known)| *known == Extension::TransportCc);
+        let messages = |p: &Payload| p.feedback.iter().any(|f| f == codecs::TRANSPORT_CC);
+        self.sends() && numbers && self.payloads.iter().any(messages)
     }
 
     /// What the API layer may see.

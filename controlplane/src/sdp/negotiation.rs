@@ -11,7 +11,7 @@ use common::media::ExtensionMap;
 
 use super::codecs;
 use super::description::Description;
-use super::lines::State;
+use super::lines::{Line, State};
 use super::outcome::{PublishedSection, ReceivingSection, SectionView, SourceMedia, WishError};
 
 /// Our side of a transport, as descriptions announce it.
@@ -109,6 +109,12 @@ impl Negotiation {
     /// Header extension ids of the transport, both directions.
     pub fn extensions(&self) -> ExtensionMap {
         self.state.ids.map
+    }
+
+    /// Whether the client reports on the transport-wide numbers of what we send: it agreed to that
+    /// in a section in which it receives.
+    pub fn transport_feedback(&self) -> bool {
+        self.state.lines.iter().any(Line::transport_feedback)
     }
 
     /// SHA-256 of the certificate the client announced last.

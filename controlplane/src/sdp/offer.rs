@@ -158,7 +158,7 @@ fn payloads_for(state: &mut State, media: &SourceMedia, rtx: bool) -> Option<Vec
             continue;
         }
         numbers.push((source.payload_type, number));
-        let feedback = codecs::offered_feedback(kind);
+        let feedback = codecs::offered_feedback(kind, &format);
         payloads.push(Payload { payload_type: number, format, feedback });
         state.payloads.note(kind, payloads.get(payloads.len() - 1..).unwrap_or_default());
     }

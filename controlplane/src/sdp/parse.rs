@@ -29,6 +29,10 @@ const SECTIONS_MAX: usize = 256;
 const PAYLOADS_TOTAL_MAX: usize = 8_192;
 /// Most SSRCs, RIDs or extensions of one section; browsers stay below 30 everywhere.
 const LIST_MAX: usize = 64;
+/// Most simulcast streams of one section that are looked at. Chosen: twice the encodings of a track.
+const STREAMS_MAX: usize = 2 * common::limits::ENCODINGS_MAX;
+/// Most alternatives of one simulcast stream that are looked at; browsers offer one.
+const ALTERNATIVES_MAX: usize = 8;
 /// Values of `a=rtcp-fb` that are kept: all that negotiation may ever look at. Each is kept once,
 /// so that wildcard lines cannot multiply.
 const FEEDBACK: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
@@ -178,7 +182,7 @@ struct Attributes {
     feedback_for_all: Vec<String>,
     extensions: Vec<ExtensionLine>,
     rids: Vec<(String, bool)>,
-    simulcast_send: Vec<String>,
+    simulcast_send: Vec<Vec<String>>,
     ssrcs: Vec<u32>,
     fid_groups: Vec<(u32, u32)>,
 }
@@ -338,11 +342,23 @@ impl Attributes {
             if direction != "send" || !self.simulcast_send.is_empty() {
                 continue;
             }
-            for stream in streams.split(';').take(LIST_MAX) {
-                let first = stream.split(',').next().unwrap_or("").trim_start_matches('~');
-                push_bounded(&mut self.simulcast_send, first.to_owned());
+            for stream in streams.split(';').take(STREAMS_MAX) {
+                let alternatives = stream.split(',').take(ALTERNATIVES_MAX);
+                let rids = alternatives.map(|rid| rid.trim_start_matches('~').to_owned());
+                self.simulcast_send.push(rids.collect());
             }
         }
+    }
+
+    /// The first declared alternative of each simulcast stream, each RID once. Streams without one
+    /// are left out.
+    fn simulcast(&self, declared: &[String]) -> Vec<String> {
+        let mut taken: Vec<String> = Vec::new();
+        for stream in &self.simulcast_send {
+            let usable = |rid: &&String| declared.contains(rid) && !taken.contains(rid);
+            taken.extend(stream.iter().find(usable).cloned());
+        }
+        taken
     }
 
     /// RFC 5576: `a=ssrc:<ssrc> ...` and `a=ssrc-group:FID <primary> <rtx>`.
@@ -404,7 +420,7 @@ fn section(
     };
     let rids_send: Vec<String> =
         own.rids.iter().filter(|(_, send)| *send).map(|(rid, _)| rid.clone()).collect();
-    own.simulcast_send.retain(|rid| rids_send.contains(rid));
+    let simulcast_send = own.simulcast(&rids_send);
     Ok(Section {
         kind,
         media: media.media.clone(),
@@ -423,7 +439,7 @@ fn section(
         rtcp_mux: own.rtcp_mux,
         rtcp_rsize: own.rtcp_rsize,
         rids_send,
-        simulcast_send: own.simulcast_send,
+        simulcast_send,
         ssrcs: own.ssrcs,
         fid_groups: own.fid_groups,
     })

@@ -97,7 +97,11 @@ fn apply(node: &Node, event: Event) {
                 }
             }
         }
-        Event::AudioLevel { .. } => {}
+        Event::AudioLevel { track, level, speaking } => {
+            if let Some((_, publication)) = lock(&node.tracks).get(&track) {
+                publication.hear(level, speaking);
+            }
+        }
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry

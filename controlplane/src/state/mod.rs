@@ -27,7 +27,7 @@ use crate::sdp::LocalTransport;
 pub use events::EventThread;
 pub use place::announced_addresses;
 pub use sessions::{Facts, Link, LookUp, Session, Work};
-pub use tracks::{Details, Publication, Subscription, TrackState};
+pub use tracks::{Details, Publication, Sound, Subscription, TrackState};
 
 /// Contract 1.10: how long a session without connectivity stays usable.
 pub const UNCONNECTED_MAX: Duration = Duration::from_secs(30);
@@ -95,6 +95,13 @@ impl Node {
     /// Number of sessions that did not end.
     pub fn session_count(&self) -> usize {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Number of published tracks on which somebody speaks now.
+    pub fn active_speakers(&self) -> usize {
+        let speaks =
+            |(_, publication): &&Published| publication.sound().is_some_and(|sound| sound.speaking);
+        lock(&self.tracks).values().filter(speaks).count()
     }
 
     /// Changes wishes and sends the commands that follow, in one step: two changes can never send

@@ -4,7 +4,7 @@
 //! subscription belongs to its session's work. Neither sends a command.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use common::command::Encoding;
 use common::id::{SubscriptionId, TrackId};
@@ -39,6 +39,7 @@ pub struct Publication {
     /// Audio or video.
     pub kind: MediaKind,
     state: AtomicU8,
+    sound: AtomicU16,
     details: Mutex<Details>,
 }
 
@@ -67,6 +68,7 @@ impl Publication {
             mid,
             kind: details.media.kind,
             state: AtomicU8::new(TrackState::Waiting as u8),
+            sound: AtomicU16::new(0),
             details: Mutex::new(details),
         }
     }
@@ -106,18 +108,40 @@ impl Publication {
         *lock(&self.details) = details;
     }
 
-    /// Number of the encoding a subscriber asked for. None: no wish, or no such encoding.
-    pub fn encoding(&self, simulcast: Option<&Simulcast>) -> Option<u8> {
-        let rid = simulcast?.preferred_rid.as_deref().filter(|rid| !rid.is_empty())?;
-        let named = |e: &Encoding| e.rid.is_some_and(|label| label.as_bytes() == rid.as_bytes());
-        let place = lock(&self.details).encodings.iter().position(named)?;
-        u8::try_from(place).ok()
+    /// RIDs of its encodings in the order of the offer; none without simulcast.
+    pub fn rids(&self) -> Vec<String> {
+        let details = lock(&self.details);
+        let rids = details.encodings.iter().filter_map(|encoding| encoding.rid.as_ref());
+        rids.map(|rid| String::from_utf8_lossy(rid.as_bytes()).into_owned()).collect()
     }
 
-    /// Whether it has encodings to choose from.
-    pub fn is_simulcast(&self) -> bool {
-        lock(&self.details).encodings.iter().any(|encoding| encoding.rid.is_some())
+    /// Notes what the cores heard of it. Of no use for a publication that ended.
+    pub fn hear(&self, level: u8, speaking: bool) {
+        let spoken = if speaking { SPEAKING } else { 0 };
+        self.sound.store(HEARD | spoken | u16::from(level.min(127)), Ordering::Release);
     }
+
+    /// The newest audio level, of a live publication whose packets tell one.
+    pub fn sound(&self) -> Option<Sound> {
+        let sound = self.sound.load(Ordering::Acquire);
+        let level = sound.to_le_bytes()[0];
+        let known = self.is_live() && sound & HEARD != 0;
+        known.then_some(Sound { level, speaking: sound & SPEAKING != 0 })
+    }
+}
+
+/// Bit of [`Publication::sound`]'s word: a level was heard; the level is in the low byte.
+const HEARD: u16 = 0x100;
+/// Bit of the same: that is speech.
+const SPEAKING: u16 = 0x200;
+
+/// How loud a track is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sound {
+    /// Smoothed level in -dBov (RFC 6464): 0 is the loudest, 127 silence.
+    pub level: u8,
+    /// Whether that is speech rather than background.
+    pub speaking: bool,
 }
 
 /// One subscription of a session, by its mid.
@@ -141,5 +165,27 @@ impl Subscription {
     /// Whether media can flow.
     pub fn is_active(&self) -> bool {
         !self.closed && self.publication.is_live()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_level_is_kept_until_the_publication_ends() {
+        let media = SourceMedia { kind: MediaKind::Audio, payloads: Vec::new() };
+        let details = Details { media, encodings: Vec::new() };
+        let name = || "a".to_owned();
+        let publication = Publication::new(TrackId::new(1, 0), name(), name(), name(), details);
+        assert_eq!(publication.sound(), None, "nothing was heard yet");
+        for (level, speaking) in [(0, false), (30, true), (127, false), (31, true)] {
+            publication.hear(level, speaking);
+            assert_eq!(publication.sound(), Some(Sound { level, speaking }));
+        }
+        publication.hear(255, false);
+        assert_eq!(publication.sound(), Some(Sound { level: 127, speaking: false }));
+        publication.end();
+        assert_eq!(publication.sound(), None);
     }
 }

@@ -9,4 +9,5 @@ mod limits;
 mod timing;
 mod negotiate;
 mod media;
+mod layers;
 mod replay;

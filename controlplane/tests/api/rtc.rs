@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, MediaTime, Mid};
+use str0m::media::{Direction, MediaKind, MediaTime, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
@@ -18,10 +18,12 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 struct Inner {
     rtc: Rtc,
     pending: Option<SdpPendingOffer>,
-    /// Sections in which pictures are sent.
-    sending: Vec<Mid>,
+    /// Sections in which pictures are sent, with the RIDs they are sent under, if any.
+    sending: Vec<(Mid, Vec<Rid>)>,
     /// Frames received per mid.
     received: HashMap<String, usize>,
+    /// Length of the newest frame per mid.
+    newest: HashMap<String, usize>,
     connected: bool,
 }
 
@@ -43,6 +45,7 @@ impl Client {
             pending: None,
             sending: Vec::new(),
             received: HashMap::new(),
+            newest: HashMap::new(),
             connected: false,
         }));
         let stop = Arc::new(AtomicBool::new(false));
@@ -70,6 +73,18 @@ impl Client {
         let (offer, pending) = api.apply().unwrap();
         inner.pending = Some(pending);
         (offer.to_sdp_string(), mids.iter().map(ToString::to_string).collect())
+    }
+
+    /// An offer with one more video section in which it sends simulcast; its mid.
+    pub(crate) fn offer_layers(&self, rids: &[&str]) -> (String, String) {
+        let mut layers = Simulcast::new();
+        rids.iter().for_each(|rid| layers.add_send_layer(SimulcastLayer::new(rid)));
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        let mid = api.add_media(MediaKind::Video, Direction::SendOnly, None, None, Some(layers));
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        (offer.to_sdp_string(), mid.to_string())
     }
 
     /// An offer in which these sections end.
@@ -101,7 +116,13 @@ impl Client {
 
     /// Starts sending pictures in a section.
     pub(crate) fn send(&self, mid: &str) {
-        self.inner.lock().unwrap().sending.push(Mid::from(mid));
+        self.send_layers(mid, &[]);
+    }
+
+    /// Starts sending pictures in a section under each RID: [`layer_len`] tells them apart.
+    pub(crate) fn send_layers(&self, mid: &str, rids: &[&str]) {
+        let rids = rids.iter().map(|rid| Rid::from(*rid)).collect();
+        self.inner.lock().unwrap().sending.push((Mid::from(mid), rids));
     }
 
     /// Stops sending anywhere.
@@ -111,6 +132,12 @@ impl Client {
 
     pub(crate) fn received(&self, mid: &str) -> usize {
         self.inner.lock().unwrap().received.get(mid).copied().unwrap_or(0)
+    }
+
+    /// Waits until the pictures of a section are of this length.
+    pub(crate) fn wait_len(&self, mid: &str, len: usize) {
+        let newest = || self.inner.lock().unwrap().newest.get(mid).copied();
+        until(&format!("picture of {len} bytes"), || newest() == Some(len));
     }
 
     pub(crate) fn wait_connected(&self) {
@@ -200,6 +227,7 @@ fn drain(inner: &mut Inner, socket: &UdpSocket) {
             Ok(Output::Event(Event::Connected)) => inner.connected = true,
             Ok(Output::Event(Event::MediaData(data))) => {
                 *inner.received.entry(data.mid.to_string()).or_default() += 1;
+                inner.newest.insert(data.mid.to_string(), data.data.len());
             }
             Ok(Output::Event(_)) => {}
             Ok(Output::Timeout(_)) | Err(_) => return,
@@ -207,16 +235,28 @@ fn drain(inner: &mut Inner, socket: &UdpSocket) {
     }
 }
 
-/// A VP8 key frame of 320x240 as far as its header goes (RFC 6386 section 9.1).
+/// Length of the pictures of a section's RID of this place.
+pub(crate) const fn layer_len(place: usize) -> usize {
+    310 + 100 * place
+}
+
+/// A VP8 key frame of 320x240 as far as its header goes (RFC 6386 section 9.1), in every section.
 fn write(inner: &mut Inner, frames: u64) {
-    let mut picture = vec![0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00];
-    picture.extend([frames as u8; 300]);
-    for mid in inner.sending.clone() {
-        let Some(writer) = inner.rtc.writer(mid) else { continue };
-        let payload = writer.payload_params().next().map(|params| params.pt());
-        let Some(payload) = payload else { continue };
-        let time =
-            MediaTime::new(frames * 90_000 / u64::from(RATE), str0m::media::Frequency::NINETY_KHZ);
-        let _ = writer.write(payload, Instant::now(), time, picture.clone());
+    let header = [0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00];
+    let time =
+        MediaTime::new(frames * 90_000 / u64::from(RATE), str0m::media::Frequency::NINETY_KHZ);
+    for (mid, rids) in inner.sending.clone() {
+        for place in 0..rids.len().max(1) {
+            let mut picture = header.to_vec();
+            picture.resize(layer_len(place), frames as u8);
+            let Some(writer) = inner.rtc.writer(mid) else { continue };
+            let payload = writer.payload_params().next().map(|params| params.pt());
+            let Some(payload) = payload else { continue };
+            let writer = match rids.get(place) {
+                Some(rid) => writer.rid(*rid),
+                None => writer,
+            };
+            let _ = writer.write(payload, Instant::now(), time, picture);
+        }
     }
 }

@@ -107,6 +107,48 @@ fn firefox_layers_have_their_own_ssrcs() {
     );
 }
 
+/// Chromium's simulcast offer with other encodings.
+fn simulcast_offer(rids: &[&str], streams: &str) -> String {
+    let lines: String = rids.iter().map(|rid| format!("a=rid:{rid} send\r\n")).collect();
+    let recorded = "a=rid:high send\r\na=rid:medium send\r\na=rid:low send\r\n\
+                    a=simulcast:send high;medium;low\r\n";
+    let offer = text("chromium-simulcast");
+    assert!(offer.contains(recorded));
+    offer.replace(recorded, &format!("{lines}a=simulcast:send {streams}\r\n"))
+}
+
+#[test]
+fn encodings_may_have_any_names_in_any_number() {
+    let nine = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&["a", "b"], "a;b", "a;b"),
+        (&["f", "h", "q"], "f;h;q", "f;h;q"),
+        (&["q", "h", "f"], "q;~h;f", "q;h;f"),
+        (&["high", "medium", "low"], "~high;~medium;~low", "high;medium;low"),
+        (&["a", "b", "c"], "a,b;~c", "a;c"),
+        (&["b"], "a,~b;c", "b"),
+        (&["a", "b"], "a;a,b", "a;b"),
+        (&nine, "1;2;3;4;5;6;7;8;9", "1;2;3;4;5;6;7;8"),
+    ];
+    for (rids, streams, taken) in cases {
+        let mut negotiation = negotiation();
+        let answered = answer(&mut negotiation, &simulcast_offer(rids, streams), &[publish("0")]);
+        assert!(answered.sdp.contains(&format!("a=simulcast:recv {taken}\r\n")), "{streams}");
+        let encodings = &published(&answered, 0).encodings;
+        let label = |e: &common::command::Encoding| {
+            String::from_utf8_lossy(e.rid.unwrap().as_bytes()).into_owned()
+        };
+        assert_eq!(encodings.iter().map(label).collect::<Vec<_>>().join(";"), taken);
+        for rid in taken.split(';') {
+            assert!(answered.sdp.contains(&format!("a=rid:{rid} recv\r\n")), "{streams}");
+        }
+        let map = negotiation.extensions();
+        assert_eq!((map.id(Extension::Rid), map.id(Extension::RepairedRid)), (Some(10), Some(11)));
+        assert_eq!(map.id(Extension::DependencyDescriptor), Some(13));
+        assert_eq!(map.id(Extension::VideoLayersAllocation), Some(14));
+    }
+}
+
 #[test]
 fn simulcast_without_the_rid_extension_is_not_answered() {
     let offer = text("chromium-simulcast").replace("sdes:rtp-stream-id", "sdes:x-stream-id");
@@ -203,7 +245,10 @@ fn a_client_receives_on_its_own_receive_sections() {
     let video = section_text(&answered.sdp, 1);
     assert!(video.contains("a=sendonly\r\na=msid:stream-20 track-20\r\n"));
     assert!(video.contains("a=ssrc-group:FID 20 21\r\na=ssrc:20 cname:stream-20\r\n"));
-    assert!(!video.contains("transport-cc") && !video.contains("transport-wide-cc"));
+    assert!(video.contains("a=rtcp-fb:96 transport-cc\r\n"));
+    assert!(section_text(&answered.sdp, 0).contains("a=rtcp-fb:111 transport-cc\r\n"));
+    assert_eq!(answered.sdp.matches("a=extmap:3 http://www.ietf.org/id/draft-holmer").count(), 2);
+    assert!(negotiation.transport_feedback());
     assert!(!video.contains("rtp-stream-id") && !video.contains("goog-remb"));
     assert!(video.contains("a=rtcp-fb:96 nack pli\r\n"));
 }
@@ -275,4 +320,103 @@ fn two_sections_never_show_one_msid() {
     assert!(answered.outcomes.iter().all(Result::is_ok));
     assert!(answered.sdp.contains("a=msid:stream-x track-x\r\n"));
     assert!(answered.sdp.contains("a=msid:stream-x track-x-2\r\n"));
+}
+
+#[test]
+fn remb_is_answered_only_where_transport_wide_feedback_is_not() {
+    let congestion = |offer: &str| {
+        let answered = answer(&mut negotiation(), offer, &[publish("0"), publish("1")]);
+        let remb = |index| published(&answered, index).payloads.iter().any(|p| p.remb);
+        let has = |word: &str| answered.sdp.contains(word);
+        (remb(0), remb(1), has("goog-remb"), has(" transport-cc"), has("transport-wide-cc"))
+    };
+    let chromium = text("chromium-publish-audio-video");
+    assert_eq!(congestion(&chromium), (false, false, false, true, true));
+    assert_eq!(congestion(&text("firefox-publish-audio-video")), (false, false, false, true, true));
+    let aiortc = congestion(&text("aiortc-publish"));
+    assert_eq!(aiortc, (false, true, true, false, false));
+    // Half of it is nothing.
+    let numbers_only = chromium.replace(" transport-cc", " x-cc");
+    assert_eq!(congestion(&numbers_only), (false, true, true, false, false));
+    let messages_only = chromium.replace("transport-wide-cc", "x-wide-cc");
+    assert_eq!(congestion(&messages_only), (false, true, true, false, false));
+}
+
+#[test]
+fn send_times_come_with_remb() {
+    let mut negotiation = negotiation();
+    answer(&mut negotiation, &text("aiortc-publish"), &[publish("1")]);
+    assert!(negotiation.extensions().id(Extension::AbsSendTime).is_some());
+}
+
+#[test]
+fn a_client_that_reads_no_transport_wide_numbers_gets_none() {
+    let video = source("firefox-publish-audio-video", "1");
+    let offer = text("chromium-recvonly-audio-video").replace("transport-wide-cc", "x-wide-cc");
+    let mut negotiation = negotiation();
+    let answered = answer(&mut negotiation, &offer, &[receive(None, &video, 20)]);
+    assert!(answered.outcomes[0].is_ok());
+    assert!(!answered.sdp.contains("transport-cc") && !answered.sdp.contains("goog-remb"));
+    assert!(!negotiation.transport_feedback());
+}
+
+#[test]
+fn publishing_alone_brings_no_feedback_on_what_is_sent() {
+    let mut negotiation = negotiation();
+    answer(&mut negotiation, &text("chromium-sendrecv-audio-video"), &[publish("1")]);
+    assert!(!negotiation.transport_feedback());
+    let video = source("firefox-publish-audio-video", "1");
+    let wishes = [receive(Some("1"), &video, 20)];
+    answer(&mut negotiation, &text("chromium-sendrecv-audio-video"), &wishes);
+    assert!(negotiation.transport_feedback());
+}
+
+#[test]
+fn audio_has_no_nack_unless_the_client_offers_it() {
+    let offer = text("chromium-publish-audio-video");
+    let insisting = offer.replace(
+        "a=rtcp-fb:111 transport-cc\r\n",
+        "a=rtcp-fb:111 transport-cc\r\na=rtcp-fb:111 nack\r\n",
+    );
+    assert_ne!(offer, insisting);
+    for (offer, expected) in [(offer, false), (insisting, true)] {
+        let answered = answer(&mut negotiation(), &offer, &[publish("0")]);
+        let opus = published(&answered, 0).payloads[0];
+        assert_eq!((opus.payload_type, opus.nack), (111, expected));
+        assert_eq!(section_text(&answered.sdp, 0).contains(" nack\r\n"), expected);
+    }
+}
+
+#[test]
+fn red_is_answered_in_the_client_s_order() {
+    let opus_first = text("chromium-publish-audio-video");
+    let red_first = opus_first.replacen("SAVPF 111 63 ", "SAVPF 63 111 ", 1);
+    assert_ne!(opus_first, red_first);
+    for (offer, order) in [(opus_first, [111, 63]), (red_first, [63, 111])] {
+        let answered = answer(&mut negotiation(), &offer, &[publish("0")]);
+        let line = format!(" {} {} ", order[0], order[1]);
+        assert!(section_text(&answered.sdp, 0).lines().next().unwrap().contains(&line));
+        let audio = published(&answered, 0);
+        assert_eq!([audio.payloads[0].payload_type, audio.payloads[1].payload_type], order);
+        assert!(audio.payloads.iter().any(|p| p.codec == Codec::Red && p.payload_type == 63));
+    }
+}
+
+#[test]
+fn red_goes_whole_only_to_who_takes_it_under_the_same_numbers() {
+    let audio = source("chromium-publish-audio-video", "0");
+    let mapped = |offer: &str| {
+        let answered = answer(&mut negotiation(), offer, &[receive(None, &audio, 10)]);
+        let Ok(WishOutcome::Receiving(got)) = &answered.outcomes[0] else { panic!() };
+        let to = |from| got.payloads.iter().find(|m| m.from == from).map(|m| m.to);
+        (to(111), to(63))
+    };
+    let offer = text("chromium-recvonly-audio-video");
+    assert_eq!(mapped(&offer), (Some(111), Some(63)));
+    let renumbered = offer
+        .replacen(" 111 63 ", " 105 63 ", 1)
+        .replace(":111 ", ":105 ")
+        .replace("111/111", "105/105");
+    assert_eq!(mapped(&renumbered), (Some(105), None), "blocks of RED name 111");
+    assert_eq!(mapped(&text("firefox-recvonly-audio-video")), (Some(109), None));
 }

@@ -45,7 +45,9 @@ fn the_first_offer_uses_the_numbers_of_libwebrtc() {
         "a=fmtp:63 111/111",
         "a=rtpmap:0 PCMU/8000",
         "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
         "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid",
+        "a=rtcp-fb:111 transport-cc",
         "a=sendonly",
     ] {
         assert!(audio.contains(&format!("{line}\r\n")), "{line}\n{audio}");
@@ -58,14 +60,51 @@ fn the_first_offer_uses_the_numbers_of_libwebrtc() {
         "a=rtpmap:45 AV1/90000",
         "a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
         "a=fmtp:109 apt=108",
+        "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        "a=extmap:12 https://aomediacodec.github.io/av1-rtp-spec/\
+         #dependency-descriptor-rtp-header-extension",
         "a=rtcp-fb:96 ccm fir",
+        "a=rtcp-fb:96 transport-cc",
         "a=ssrc-group:FID 20 21",
     ] {
         assert!(video.contains(&format!("{line}\r\n")), "{line}\n{video}");
     }
-    let unwanted =
-        ["transport-cc", "transport-wide", "abs-send-time", "goog-remb", "a=rid", "stream-id"];
+    assert!(!audio.contains(" nack") && !audio.contains("a=rtcp-fb:63 "), "{audio}");
+    let unwanted = ["abs-send-time", "goog-remb", "a=rid", "stream-id", "video-layers-allocation"];
     assert!(unwanted.iter().all(|word| !offered.sdp.contains(word)));
+}
+
+#[test]
+fn transport_feedback_needs_both_halves_in_the_answer() {
+    let (audio, video) = sources();
+    let feedback = |change: &dyn Fn(String) -> String| {
+        let mut negotiation = negotiation();
+        let offered = negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
+        accepted(&mut negotiation, &change(turned(&offered.sdp)));
+        (negotiation.transport_feedback(), negotiation.extensions().id(Extension::TransportCc))
+    };
+    assert_eq!(feedback(&|answer| answer), (true, Some(3)));
+    let without_messages = |answer: String| answer.replace(" transport-cc", " x-cc");
+    assert!(!feedback(&without_messages).0);
+    let without_numbers = |answer: String| answer.replace("transport-wide-cc", "x-wide-cc");
+    assert_eq!(feedback(&without_numbers), (false, None));
+    let one_section = |answer: String| answer.replacen("transport-wide-cc", "x-wide-cc", 1);
+    assert_eq!(feedback(&one_section), (true, Some(3)));
+    let nothing_received = |answer: String| answer.replace("a=recvonly", "a=inactive");
+    assert!(!feedback(&nothing_received).0);
+}
+
+#[test]
+fn feedback_the_answer_leaves_out_is_not_counted_on() {
+    let (audio, _) = sources();
+    let mut negotiation = negotiation();
+    let offer = sample("chromium-publish-audio-video");
+    negotiation.answer(&offer, &[publish("1")]).unwrap();
+    let offered = negotiation.offer(&[pull(&audio, 10)]).unwrap();
+    let answer = turned(&offered.sdp).replace(":96 nack pli", ":96 x-pli");
+    accepted(&mut negotiation, &answer);
+    let vp8 = negotiation.published("1").unwrap().payloads[0];
+    assert_eq!((vp8.payload_type, vp8.nack, vp8.pli), (96, true, false));
 }
 
 #[test]
@@ -113,11 +152,32 @@ fn recorded_answers_to_a_server_offer_are_accepted() {
         }
         assert!(!negotiation.offer_outstanding());
         assert_eq!(negotiation.remote_fingerprint(), answer.sections[0].fingerprint);
+        assert!(!negotiation.transport_feedback(), "{name}: recorded under another id");
         // Extension ids the client did not take are not used.
         let taken = negotiation.extensions().id(Extension::Mid).is_some();
         let wrote = answer.sections.iter().flat_map(|s| &s.extensions);
         let mut wrote = wrote.filter(|e| e.uri == Extension::Mid.uri() && e.id == 4);
         assert_eq!(taken, wrote.next().is_some(), "{name}");
+    }
+}
+
+#[test]
+fn browsers_report_on_what_we_send() {
+    let (audio, video) = sources();
+    for (name, described, red) in [("chromium", Some(12), true), ("firefox", None, false)] {
+        let mut negotiation = negotiation();
+        negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
+        let answer = sample(&format!("{name}-answer-to-our-offer"));
+        let outcomes = negotiation.accept_answer(&answer).unwrap();
+        assert!(negotiation.transport_feedback(), "{name}");
+        let map = negotiation.extensions();
+        assert_eq!(map.id(Extension::TransportCc), Some(3), "{name}");
+        assert_eq!(map.id(Extension::AudioLevel), Some(1), "{name}");
+        assert_eq!(map.id(Extension::DependencyDescriptor), described, "{name}");
+        assert_eq!(map.id(Extension::AbsCaptureTime), described.map(|_| 9), "{name}");
+        let AcceptedOutcome::Receiving(audio) = &outcomes[0].outcome else { panic!("{name}") };
+        assert_eq!(audio.payloads.iter().any(|m| m.from == 63), red, "{name}");
+        assert!(audio.payloads.iter().any(|m| m.from == 111), "{name}: Opus is there always");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::kit::table::FeedName;
 use crate::publish::Track;
 use crate::subscribe::Subscription;
 use crate::tables::Tables;
-use crate::transport::Downlink;
+use crate::transport::{Downlink, ReceiveBound};
 
 /// Applies `command`.
 pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
@@ -69,6 +69,10 @@ fn publish(
     if facts.encodings.is_empty() || facts.encodings.len() > common::limits::ENCODINGS_MAX {
         return None;
     }
+    if facts.payloads.iter().any(|payload| payload.remb) {
+        let peer = tables.peers.at_mut(peer)?;
+        peer.bound.get_or_insert_with(|| ReceiveBound::new(now));
+    }
     if let Some(stale) = tables.tracks.holder(facts.track) {
         let place = tables.tracks.place(stale)?;
         let track = tables.tracks.at_mut(place)?;
@@ -80,6 +84,8 @@ fn publish(
     let epoch = tables.next_epoch();
     let place = tables.tracks.insert(facts.track, Track::new(facts, peer, epoch, now))?;
     tables.peers.at_mut(peer)?.tracks.push(place);
+    // So that no packet ever has to grow the list.
+    tables.gapped.reserve(tables.tracks.len());
     let feed = tables.feed(facts.track, facts.kind, tables.core)?;
     tables.feeds.at_mut(feed)?.published = true;
     let waiting = tables.feeds.at(feed)?.subscriptions.iter().any(|subscription| {

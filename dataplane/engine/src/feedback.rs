@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::counters::Drop;
 use common::id::TrackId;
-use proto::rtcp::{ReportBlock, RtcpPacket, TwccView, packets};
+use proto::rtcp::{ReportBlock, RtcpPacket, TwccView, XrBlock, packets};
 
 use crate::host::Host;
 use crate::kit::clock::ClockPair;
@@ -91,6 +91,12 @@ fn act(
         RtcpPacket::Fir { entries, .. } => {
             for (ssrc, _) in *entries {
                 on_picture_loss(tables, place, ssrc, now, host);
+            }
+        }
+        RtcpPacket::Xr { blocks, .. } => {
+            for block in *blocks {
+                let XrBlock::Dlrr(answers) = block else { continue };
+                answers.for_each(|answer| tables.on_reference_answer(place, &answer, now));
             }
         }
         // A BYE ends one SSRC (browsers send it when they pause a simulcast layer), never a peer:

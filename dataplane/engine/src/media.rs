@@ -8,7 +8,6 @@ use common::event::Event;
 use common::id::TrackId;
 use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
 use proto::payload::{FrameReader, red, vp8, vp9};
-use proto::rtcp::TwccRecorder;
 use proto::rtp::{Header, elements, extend, padding_len};
 use proto::srtp::{InboundStream, OpenError};
 
@@ -16,11 +15,11 @@ use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::packet::{Element, Packet, PictureNumbers};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
-use crate::publish::Arrival;
+use crate::publish::{Arrival, Filled, Voice};
 use crate::route::Feed;
 use crate::subscribe::Pick;
 use crate::tables::{Outcome, Tables, emit_new};
-use crate::transport::{Binding, Peer, Waiting};
+use crate::transport::{Arrivals, Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -42,8 +41,9 @@ pub(crate) fn on_rtp(
     match accept(tables, place, bytes, now) {
         Err(reason) => Outcome::Dropped(reason),
         Ok(None) => Outcome::Media,
-        Ok(Some((track, packet, len))) => {
-            arrive(tables, track, packet, &bytes[..len], now, host);
+        Ok(Some(accepted)) => {
+            let plain = &bytes[..accepted.len];
+            arrive(tables, accepted, plain, now, host);
             Outcome::Media
         }
     }
@@ -64,14 +64,24 @@ pub(crate) fn on_frame(
     }
 }
 
+/// A packet of a published track.
+struct Accepted {
+    track: TrackPlace,
+    packet: Packet,
+    /// Length of the plaintext packet.
+    len: usize,
+    /// Whether it came on the SSRC of retransmissions.
+    repeated: bool,
+}
+
 /// Authenticates and decrypts; finds the track. None: authentic, but nothing to forward
-/// (padding of a probe). The length is that of the plaintext packet.
+/// (padding of a probe).
 fn accept(
     tables: &mut Tables,
     place: PeerPlace,
     bytes: &mut [u8],
     now: Instant,
-) -> Result<Option<(TrackPlace, Packet, usize)>, Drop> {
+) -> Result<Option<Accepted>, Drop> {
     let header = Header::parse(bytes).ok_or(Drop::RtpMalformed)?;
     let peer = tables.peers.at_mut(place).ok_or(Drop::UnknownAddress)?;
     let (open, streams) = peer.opening().ok_or(Drop::NoKeys)?;
@@ -94,23 +104,28 @@ fn accept(
     let (mut packet, hop) = describe(plain, &header, &peer.extensions)?;
     packet.sequence = opened.index;
     if let Some(sequence) = hop.transport_sequence {
-        peer.arrivals.get_or_insert_with(|| Box::new(TwccRecorder::new())).record(sequence, now);
+        let arrivals = peer.arrivals.get_or_insert_with(|| Box::new(Arrivals::new()));
+        arrivals.record(sequence, bytes.len(), now);
+    }
+    if let Some(bound) = &mut peer.bound {
+        bound.on_packet(bytes.len());
     }
     let binding = binding(tables, place, stream, &header, &hop).ok_or(Drop::UnknownTrack)?;
-    let packet = match binding {
-        Binding::Unbound => return Err(Drop::UnknownTrack),
+    let len = opened.len;
+    match binding {
+        Binding::Unbound => Err(Drop::UnknownTrack),
         Binding::Media(track, encoding) => {
             packet.encoding = encoding;
             let known = tables.tracks.at(track).and_then(|t| t.payload(packet.payload_type));
             known.ok_or(Drop::UnknownPayloadType)?;
-            Some((track, packet))
+            Ok(Some(Accepted { track, packet, len, repeated: false }))
         }
         Binding::Retransmission(track, encoding) => {
             packet.encoding = encoding;
-            repaired(tables, track, packet, plain).map(|packet| (track, packet))
+            let packet = repaired(tables, track, packet, plain);
+            Ok(packet.map(|packet| Accepted { track, packet, len, repeated: true }))
         }
-    };
-    Ok(packet.map(|(track, packet)| (track, packet, opened.len)))
+    }
 }
 
 /// Reads a plaintext packet. The sequence number, encoding and epoch are filled in later.
@@ -227,39 +242,49 @@ fn repaired(
 /// A packet of a known track: statistics, gaps, key frames; then to everyone.
 fn arrive(
     tables: &mut Tables,
-    place: TrackPlace,
-    mut packet: Packet,
+    accepted: Accepted,
     plain: &[u8],
     now: Instant,
     host: &mut impl Host,
 ) {
+    let Accepted { track: place, mut packet, repeated, .. } = accepted;
     let Some(track) = tables.tracks.at_mut(place) else { return };
     let Some(payload) = track.payload(packet.payload_type).copied() else {
         return;
     };
-    let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
-    let repairable = match state.admit(packet.sequence, now) {
+    let Some(arrival) = track.admit(&packet, &payload, repeated, now) else { return };
+    match arrival {
         Arrival::Known => return,
-        Arrival::Newer { repairable } => repairable,
-        Arrival::Missing => true,
-    };
+        Arrival::Missing(Filled::Answered) => tables.counters.repaired += 1,
+        Arrival::Newer { .. } | Arrival::Missing(Filled::Late) => {}
+    }
+    if !track.listed && track.has_gaps() {
+        track.listed = true;
+        tables.gapped.push(place);
+    }
+    let Some(state) = track.encodings.get_mut(usize::from(packet.encoding)) else { return };
     packet.epoch = state.epoch;
     packet.codec = payload.codec;
     if packet.payload_len > 0 {
         read_frame(&mut packet, &mut state.frames, plain);
     }
-    if packet.frame.key {
-        state.key_frames.arrived();
+    // Of other codecs a decoder can start with every packet, and needs those before all the same.
+    let predicted = track.kind == MediaKind::Video && payload.codec != Codec::Other;
+    if packet.frame.key && predicted {
+        state.on_key_frame(arrival);
     }
-    state.reception.on_packet(packet.sequence, packet.timestamp, payload.clock_rate, now);
     track.newest_at = now;
     track.silent = false;
     let id = track.id;
+    let voice = track.voice(&packet, plain, now);
     if !std::mem::replace(&mut track.active, true) {
         host.event(Event::TrackStarted { track: id });
     }
+    if let Some(Voice { level, speaking }) = voice {
+        host.event(Event::AudioLevel { track: id, level, speaking });
+    }
     let Some(feed) = tables.feeds.place(FeedName(id)) else { return };
-    if !repairable && payload.pli {
+    if arrival == (Arrival::Newer { repairable: false }) {
         tables.want_key_frame(feed, packet.encoding, now, host);
     }
     fan_out(tables, feed, &packet, plain, now, host);
@@ -374,6 +399,6 @@ fn keep(
         }
         encoding.newest_at = Some(now);
         encoding.meter.count(&packet.frame, plain.len());
-        history.keep(&mut encoding.index, packet, plain);
+        history.keep(&mut encoding.index, packet, plain, now);
     }
 }

@@ -39,7 +39,7 @@ impl Shard {
     /// Makes an empty shard. All memory that does not depend on peers is taken here.
     pub fn new(config: ShardConfig, now: Instant) -> Self {
         let ShardConfig { core, secret, certificate, seed } = config;
-        let tables = Tables::new(TablesConfig { core, secret, certificate, seed });
+        let tables = Tables::new(TablesConfig { core, secret, certificate, seed }, now);
         Self { tables, ticker: Ticker::new(now) }
     }
 

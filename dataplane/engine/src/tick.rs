@@ -8,6 +8,7 @@ use common::limits::TRACK_SILENCE;
 
 use crate::host::Host;
 use crate::kit::table::{FeedPlace, PeerPlace, TrackPlace};
+use crate::publish::Voice;
 use crate::tables::Tables;
 
 /// Distance of two ticks.
@@ -29,14 +30,12 @@ pub(crate) struct Ticker {
     next: Instant,
     next_pace: Instant,
     count: u32,
-    /// Reference time of transport-wide feedback.
-    start: Instant,
 }
 
 impl Ticker {
     /// Ticks from `now` on.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { next: now + TICK, next_pace: now, count: 0, start: now }
+        Self { next: now + TICK, next_pace: now, count: 0 }
     }
 
     /// When the next tick is due; far away while the core has nothing to look after.
@@ -66,12 +65,13 @@ impl Ticker {
         if phase == 0 && round.is_multiple_of(REPORT_ROUNDS) {
             tables.flows.sweep(now);
         }
+        tables.ask_for_losses(now, host);
         let mut from = 0;
         while let Some(place) = tables.peers.next_place(from) {
             from = place.number() + 1;
             if place.number() % PHASES == phase {
                 tables.serving = tables.peers.at(place).map(|peer| peer.id);
-                serve_peer(tables, place, round, self.start, now, host);
+                serve_peer(tables, place, round, now, host);
             }
         }
         tables.serving = None;
@@ -90,7 +90,6 @@ fn serve_peer(
     tables: &mut Tables,
     place: PeerPlace,
     round: u32,
-    start: Instant,
     now: Instant,
     host: &mut impl Host,
 ) {
@@ -112,14 +111,15 @@ fn serve_peer(
     if (round + place.number() / PHASES).is_multiple_of(ALLOCATE_ROUNDS) {
         tables.allocate(place, now, host);
     }
-    tables.report_arrivals(place, start, host);
-    if (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS) {
+    tables.report_arrivals(place, now, host);
+    let turn = (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS);
+    if turn || tables.is_report_awaited(place) {
         tables.report_reception(place, now, host);
     }
     let mut next = 0;
     while let Some(track) = tables.peers.at(place).and_then(|peer| peer.tracks.get(next).copied()) {
         next += 1;
-        tables.ask_publisher(track, now, host);
+        tables.repeat_wishes(track, now, host);
         watch_silence(tables, track, now, host);
     }
 }
@@ -130,6 +130,9 @@ fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mu
         track.silent = true;
         track.active = false;
         host.event(Event::TrackSilent { track: track.id });
+    }
+    if let Some(Voice { level, speaking }) = track.speech.on_time(now) {
+        host.event(Event::AudioLevel { track: track.id, level, speaking });
     }
 }
 

@@ -2,7 +2,10 @@
 //! all its tracks: a byte ring of plaintext packets, a ring of descriptions, and per encoding a
 //! small index from sequence number to description. The oldest packets of the core go first.
 
+use std::time::{Duration, Instant};
+
 use common::limits::{HISTORY_BYTES, HISTORY_PACKETS};
+use common::media::MediaKind;
 
 use crate::kit::packet::Packet;
 
@@ -11,11 +14,22 @@ const ENTRIES: usize = 1 << 16;
 /// Index size of an audio encoding: 1.28 s of 20 ms packets.
 const AUDIO_PACKETS: usize = 64;
 
+/// Age above which a packet is of no use to a receiver any more: the longest it waits for a missing
+/// picture or sound before it goes on without. Chosen: as long as publishers are asked for them.
+pub(crate) const fn useful(kind: MediaKind) -> Duration {
+    match kind {
+        MediaKind::Audio => Duration::from_millis(200),
+        MediaKind::Video => Duration::from_secs(1),
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Entry {
     /// Position in the byte stream since start; valid while younger than the ring is long.
     position: u64,
     len: u16,
+    /// Milliseconds from the history's start to its arrival; wraps after 49 days.
+    arrived_ms: u32,
     packet: Packet,
 }
 
@@ -27,6 +41,7 @@ pub(crate) struct History {
     entries: Vec<Entry>,
     /// Descriptions written since start.
     described: u64,
+    start: Instant,
 }
 
 /// Where the packets of one encoding are in the [`History`].
@@ -54,17 +69,18 @@ impl Index {
 
 impl History {
     /// Takes the whole memory at once.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             bytes: vec![0; HISTORY_BYTES].into_boxed_slice(),
             written: 0,
             entries: Vec::with_capacity(ENTRIES),
             described: 0,
+            start: now,
         }
     }
 
-    /// Keeps a copy of `bytes`, the plaintext packet that `packet` describes.
-    pub(crate) fn keep(&mut self, index: &mut Index, packet: &Packet, bytes: &[u8]) {
+    /// Keeps a copy of `bytes`, the plaintext packet that `packet` describes, which arrived `now`.
+    pub(crate) fn keep(&mut self, index: &mut Index, packet: &Packet, bytes: &[u8], now: Instant) {
         let Ok(len) = u16::try_from(bytes.len()) else { return };
         let size = self.bytes.len() as u64;
         let room = size - self.written % size;
@@ -73,7 +89,8 @@ impl History {
         }
         let start = (self.written % size) as usize;
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
-        let entry = Entry { position: self.written, len, packet: *packet };
+        let entry =
+            Entry { position: self.written, len, arrived_ms: self.millis(now), packet: *packet };
         let place = self.described as usize % ENTRIES;
         match self.entries.get_mut(place) {
             Some(oldest) => *oldest = entry,
@@ -85,8 +102,13 @@ impl History {
         index.slots[slot] = self.described;
     }
 
-    /// The packet with extended sequence number `sequence`, if it is still here.
-    pub(crate) fn find(&self, index: &Index, sequence: u64) -> Option<(&Packet, &[u8])> {
+    /// The packet with extended sequence number `sequence` and its age, if it is still here.
+    pub(crate) fn find(
+        &self,
+        index: &Index,
+        sequence: u64,
+        now: Instant,
+    ) -> Option<(&Packet, &[u8], Duration)> {
         let number = index.slots[index.slot(sequence)].checked_sub(1)?;
         if self.described - number > ENTRIES as u64 {
             return None;
@@ -98,7 +120,13 @@ impl History {
             return None;
         }
         let start = (entry.position % self.bytes.len() as u64) as usize;
-        Some((&entry.packet, &self.bytes[start..start + usize::from(entry.len)]))
+        let age = (self.millis(now).wrapping_sub(entry.arrived_ms) as i32).max(0) as u64;
+        let bytes = &self.bytes[start..start + usize::from(entry.len)];
+        Some((&entry.packet, bytes, Duration::from_millis(age)))
+    }
+
+    fn millis(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.start).as_millis() as u32
     }
 }
 

@@ -4,6 +4,12 @@
 mod keyframe;
 mod loss;
 mod reception;
+mod round_trip;
+mod speech;
 mod track;
 
+pub(crate) use loss::{Due, Filled, GAPS_MAX};
+pub(crate) use reception::Tally;
+pub(crate) use round_trip::{reference_time, round_trip_of};
+pub(crate) use speech::Voice;
 pub(crate) use track::{Arrival, Track};

@@ -68,7 +68,12 @@ impl<I> Feed<I> {
 
     /// Whether nobody needs this feed any more.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.published && self.subscriptions.is_empty() && self.cores == 0
+        !self.published && !self.is_watched()
+    }
+
+    /// Whether anyone gets its packets.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.subscriptions.is_empty() || self.cores != 0
     }
 
     /// The other cores that want the packets.
@@ -163,6 +168,8 @@ mod tests {
         feed.reach(CoreId(3), false);
         feed.reach(CoreId(200), true);
         assert!(feed.cores().eq([CoreId(0), CoreId(63)]));
-        assert!(!feed.is_idle());
+        assert!(feed.is_watched() && !feed.is_idle());
+        feed.end();
+        assert!(!feed.is_watched() && feed.is_idle());
     }
 }

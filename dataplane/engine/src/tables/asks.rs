@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use crate::host::{FrameHeader, Host};
 use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
+use crate::publish::{Due, GAPS_MAX, Track};
+use crate::route::Feed;
 use proto::rtcp::CompoundWriter;
 
 use super::{Tables, send};
-
-/// Most sequence numbers asked for in one NACK.
-const NACK_MAX: usize = 64;
 
 impl Tables {
     /// Someone needs a key frame of `encoding`: asks its publisher, here or on its core, unless
@@ -29,9 +28,12 @@ impl Tables {
             return;
         }
         let Some(place) = self.tracks.place(track) else { return };
-        let Some(state) = self.tracks.at_mut(place) else { return };
-        let Some(state) = state.encodings.get_mut(usize::from(encoding)) else { return };
-        if state.key_frames.want(now) {
+        let Some(found) = self.tracks.at_mut(place).filter(|found| found.answers_pli()) else {
+            return;
+        };
+        let Track { encodings, round_trip, .. } = found;
+        let Some(state) = encodings.get_mut(usize::from(encoding)) else { return };
+        if state.want_key_frame(now, round_trip) {
             self.send_key_frame_request(place, encoding, host);
         }
     }
@@ -70,21 +72,62 @@ impl Tables {
         }
     }
 
-    /// Sends kept key-frame wishes and due requests for lost packets of one track.
-    pub(crate) fn ask_publisher(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
+    /// Sends the key-frame wishes of a track that were kept until now.
+    pub(crate) fn repeat_wishes(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
         let mut number = 0u8;
         while let Some(track) = self.tracks.at_mut(place) {
-            let nack = track.answers_nack();
-            let Some(state) = track.encodings.get_mut(usize::from(number)) else { return };
-            let mut missing = [0; NACK_MAX];
-            // Gaps grow old also where nobody can be asked.
-            let due = state.gaps.due(now, &mut missing);
-            let count = if nack { due } else { 0 };
-            let key_frame = state.key_frames.due(now);
-            let (peer, ssrc) = (track.peer, state.ssrc);
-            if let Some(ssrc) = ssrc.filter(|_| count > 0) {
+            let Track { encodings, round_trip, .. } = track;
+            let Some(state) = encodings.get_mut(usize::from(number)) else { return };
+            if state.is_key_frame_due(now, round_trip) {
+                self.send_key_frame_request(place, number, host);
+            }
+            number += 1;
+        }
+    }
+
+    /// Asks for the lost packets that are due, of all tracks with open gaps. Called every tick: its
+    /// cost is that of the open gaps.
+    pub(crate) fn ask_for_losses(&mut self, now: Instant, host: &mut impl Host) {
+        let mut next = 0;
+        while let Some(place) = self.gapped.get(next).copied() {
+            let Some(track) = self.tracks.at(place) else {
+                self.gapped.swap_remove(next);
+                continue;
+            };
+            self.serving = self.peers.at(track.peer).map(|peer| peer.id);
+            self.ask_for_losses_of(place, now, host);
+            let Some(track) = self.tracks.at_mut(place) else { continue };
+            track.listed = track.has_gaps();
+            if track.listed {
+                next += 1;
+            } else {
+                self.gapped.swap_remove(next);
+            }
+        }
+        self.serving = None;
+    }
+
+    fn ask_for_losses_of(&mut self, place: TrackPlace, now: Instant, host: &mut impl Host) {
+        let feed = self.tracks.at(place).and_then(|track| self.feeds.place(FeedName(track.id)));
+        let watched = feed.and_then(|feed| self.feeds.at(feed)).is_some_and(Feed::is_watched);
+        let mut number = 0u8;
+        while let Some(track) = self.tracks.at_mut(place) {
+            let (peer, answers) = (track.peer, watched && track.answers_nack());
+            let Track { encodings, round_trip, .. } = track;
+            let Some(state) = encodings.get_mut(usize::from(number)) else { return };
+            let Some(ssrc) = state.ssrc.filter(|_| answers) else {
+                // Gaps grow old also where nobody can be asked, or nobody misses them.
+                state.gaps.expire(now);
+                number += 1;
+                continue;
+            };
+            let mut missing = [0; GAPS_MAX];
+            let Due { count, hopeless } = state.gaps.due(now, round_trip, &mut missing);
+            let key_frame = hopeless && state.want_key_frame(now, round_trip);
+            if let Some(missing) = missing.get(..count).filter(|missing| !missing.is_empty()) {
+                self.counters.asked += count as u64;
                 self.send_rtcp(peer, host, |writer, sender| {
-                    writer.nack(sender, ssrc, &missing[..count]);
+                    writer.nack(sender, ssrc, missing);
                 });
             }
             if key_frame {
@@ -116,7 +159,7 @@ impl Tables {
     fn send_key_frame_request(&mut self, place: TrackPlace, encoding: u8, host: &mut impl Host) {
         let Some(track) = self.tracks.at(place) else { return };
         let Some(state) = track.encodings.get(usize::from(encoding)) else { return };
-        let Some(ssrc) = state.ssrc.or(state.facts.ssrc) else { return };
+        let Some(ssrc) = state.known_ssrc() else { return };
         let peer = track.peer;
         self.counters.key_frame_requests += 1;
         self.send_rtcp(peer, host, |writer, sender| {

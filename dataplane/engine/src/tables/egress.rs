@@ -8,6 +8,7 @@ use common::media::Label;
 use proto::congestion::SentKind;
 
 use super::{Tables, send};
+use crate::history::useful;
 use crate::host::Host;
 use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
@@ -146,7 +147,7 @@ impl Tables {
         }
         let peer = self.peers.at_mut(place)?;
         let kept = self.feeds.at(waiting.feed)?.encodings.get(usize::from(waiting.encoding))?;
-        let Some((packet, plain)) = self.history.find(&kept.index, waiting.source) else {
+        let Some((packet, plain, _)) = self.history.find(&kept.index, waiting.source, now) else {
             self.counters.drop(Drop::PacedOut);
             return None;
         };
@@ -163,7 +164,10 @@ impl Tables {
         for _ in 0..PROBES_MAX {
             let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
             let Some(downlink) = downlink else { return false };
-            let Some(probe) = downlink.congestion.probe(now) else { return false };
+            let Some(probe) = downlink.congestion.probe(now) else {
+                // Its next burst is due in a few milliseconds, long before the next tick.
+                return downlink.congestion.next_probe().is_some();
+            };
             if probe.bytes == 0 || self.send_padding(place, now, host).is_none() {
                 return true;
             }
@@ -202,8 +206,13 @@ impl Tables {
         let subscription = self.subscriptions.at_mut(subscription)?;
         let peer = self.peers.at_mut(place)?;
         let sent = subscription.rewrite.sent_as(sequence)?;
-        let kept = self.feeds.at(sent.feed)?.encodings.get(usize::from(sent.encoding))?;
-        let (packet, plain) = self.history.find(&kept.index, sent.number)?;
+        let feed = self.feeds.at(sent.feed)?;
+        let kept = feed.encodings.get(usize::from(sent.encoding))?;
+        let (packet, plain, age) = self.history.find(&kept.index, sent.number, now)?;
+        if age > useful(feed.kind) {
+            self.counters.nacked_late += 1;
+            return None;
+        }
         let own = subscription.again(packet, sent.index)?;
         // A report of the same loss that crossed the resend on the way is not a new loss.
         let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;

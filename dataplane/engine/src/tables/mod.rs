@@ -9,6 +9,7 @@ mod reports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use common::counters::{Counters, Drop};
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -20,7 +21,7 @@ use crate::demux::Flows;
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::random::Random;
-use crate::kit::table::{FeedName, FeedPlace, PeerPlace, Table};
+use crate::kit::table::{FeedName, FeedPlace, PeerPlace, Table, TrackPlace};
 use crate::publish::Track;
 use crate::route::Feed;
 use crate::subscribe::Subscription;
@@ -65,6 +66,8 @@ pub(crate) struct Tables {
     pub secret: NodeSecret,
     /// The node's certificate.
     pub certificate: Arc<Certificate>,
+    /// Zero of the times this core tells others in feedback and reference times.
+    pub start: Instant,
     /// Source of numbers that need not be secret.
     pub random: Random,
     /// Epochs given out by this core.
@@ -77,6 +80,8 @@ pub(crate) struct Tables {
     pub peers: Table<PeerId, Peer>,
     /// Stage 3.
     pub tracks: Table<TrackId, Track>,
+    /// Published tracks with open gaps.
+    pub gapped: Vec<TrackPlace>,
     /// Stage 5.
     pub history: History,
     /// Stage 6.
@@ -105,7 +110,7 @@ pub(crate) struct TablesConfig {
 
 impl Tables {
     /// Empty tables. All memory that does not depend on peers is taken here.
-    pub(crate) fn new(config: TablesConfig) -> Self {
+    pub(crate) fn new(config: TablesConfig, now: Instant) -> Self {
         let mut random = Random::new(config.seed);
         Self {
             core: config.core,
@@ -113,11 +118,13 @@ impl Tables {
             certificate: config.certificate,
             flows: Flows::new(random.next_u64()),
             random,
+            start: now,
             epochs: 0,
             counters: Counters::default(),
             peers: Table::new(),
             tracks: Table::new(),
-            history: History::new(),
+            gapped: Vec::new(),
+            history: History::new(now),
             feeds: Table::new(),
             subscriptions: Table::new(),
             paced: Vec::new(),

@@ -83,6 +83,7 @@ impl Tables {
     /// Removes a published track from all tables; its subscriptions stay, without packets.
     pub(crate) fn remove_track(&mut self, place: TrackPlace) {
         let Some(track) = self.tracks.remove(place) else { return };
+        self.gapped.retain(|listed| *listed != place);
         if let Some(peer) = self.peers.at_mut(track.peer) {
             peer.tracks.retain(|kept| *kept != place);
             peer.streams.release(place);

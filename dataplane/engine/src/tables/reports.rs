@@ -4,16 +4,23 @@
 use std::time::Instant;
 
 use common::limits::{DATAGRAM_MAX, ENCODINGS_MAX};
-use proto::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
+use proto::rtcp::{CompoundWriter, DlrrBlock, ReportBlock, SenderInfo};
 
 use super::{Tables, send};
 use crate::host::{FrameHeader, Host};
 use crate::kit::clock::ClockPair;
 use crate::kit::table::{FeedPlace, PeerPlace, SubscriptionPlace};
+use crate::publish::{Tally, reference_time, round_trip_of};
 use crate::subscribe::Subscription;
 
-/// Report blocks in one receiver report (RFC 3550: a 5-bit count).
-const BLOCKS_MAX: usize = 31;
+/// Report blocks in one receiver report (RFC 3550: a 5-bit count), and in one compound: two such
+/// reports and a REMB fit into a datagram.
+const BLOCKS_PER_REPORT: usize = 31;
+const BLOCKS_MAX: usize = 54;
+/// Streams that a REMB names. Chosen: browsers apply it to the whole connection in any case.
+const REMB_SSRCS_MAX: usize = 4;
+/// Feedback messages sent at a time: stragglers and long gaps need messages of their own.
+const FEEDBACK_MAX: usize = 4;
 /// CNAME of every stream this node sends: receivers pair audio and video by the SDP's msid.
 pub(super) const CNAME: &[u8] = b"fanfall";
 
@@ -78,6 +85,17 @@ impl Tables {
     }
 
     /// Sends receiver reports about everything a peer publishes.
+    /// Whether a receiver report to this peer is worth sending before its time: of a stream that
+    /// began it has had none, or none that answered its first sender report.
+    pub(crate) fn is_report_awaited(&self, place: PeerPlace) -> bool {
+        let tracks = self.peers.at(place).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
+        let mut known = tracks.iter().filter_map(|track| self.tracks.at(*track));
+        known.any(|track| track.encodings.iter().any(|state| state.reception.is_unreported()))
+    }
+
+    /// Sends receiver reports about everything a peer publishes, and with them a reference time,
+    /// from whose answer the round trip is known, and how much the peer may send, if REMB is what
+    /// it listens to.
     pub(crate) fn report_reception(
         &mut self,
         place: PeerPlace,
@@ -85,32 +103,70 @@ impl Tables {
         host: &mut impl Host,
     ) {
         let mut blocks = [ReportBlock::default(); BLOCKS_MAX];
-        let mut count = 0;
-        let Some(peer) = self.peers.at(place) else { return };
-        for track in &peer.tracks {
-            let Some(track) = self.tracks.at_mut(*track) else { continue };
-            for state in track.encodings.iter_mut().take(ENCODINGS_MAX) {
-                let Some(block) = state.ssrc.and_then(|ssrc| state.reception.report(ssrc, now))
-                else {
-                    continue;
-                };
-                if let Some(free) = blocks.get_mut(count) {
-                    *free = block;
-                    count += 1;
-                }
-            }
-        }
-        if count == 0 {
-            return;
-        }
+        let (count, tally) = self.received_from(place, &mut blocks, now);
+        let Some(blocks) = blocks.get(..count).filter(|blocks| !blocks.is_empty()) else { return };
         let Some(peer) = self.peers.at_mut(place) else { return };
         let Some(slot) = host.reserve() else { return };
-        let mut writer = CompoundWriter::new(slot);
-        writer.receiver_report(peer.rtcp_ssrc, &blocks[..count]);
+        let mut writer = CompoundWriter::new(&mut slot[..DATAGRAM_MAX - 64]);
+        for blocks in blocks.chunks(BLOCKS_PER_REPORT) {
+            writer.receiver_report(peer.rtcp_ssrc, blocks);
+        }
+        if let Some(bound) = peer.bound.as_mut().filter(|_| peer.arrivals.is_none()) {
+            let bitrate = bound.update(tally.expected, tally.lost, now);
+            let mut ssrcs = [0; REMB_SSRCS_MAX];
+            ssrcs.iter_mut().zip(blocks).for_each(|(ssrc, block)| *ssrc = block.ssrc);
+            let named = blocks.len().min(REMB_SSRCS_MAX);
+            writer.remb(peer.rtcp_ssrc, bitrate, ssrcs.get(..named).unwrap_or_default());
+        }
+        writer.reference_time(peer.rtcp_ssrc, reference_time(self.start, now));
         let len = writer.finish();
         if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
             send(&mut self.counters, host, to, sealed);
         }
+    }
+
+    /// A peer answered a reference time: the round trip towards all it publishes is known anew.
+    pub(crate) fn on_reference_answer(
+        &mut self,
+        place: PeerPlace,
+        answer: &DlrrBlock,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.at(place).filter(|peer| peer.rtcp_ssrc == answer.ssrc) else {
+            return;
+        };
+        let (last, delay) = (answer.last_reference, answer.delay_since_last);
+        let Some(round_trip) = round_trip_of(self.start, now, last, delay) else { return };
+        for track in &peer.tracks {
+            if let Some(track) = self.tracks.at_mut(*track) {
+                track.round_trip.sample(round_trip);
+            }
+        }
+    }
+
+    /// Fills in a report block for each stream of a peer; returns their number and their sum.
+    fn received_from(
+        &mut self,
+        place: PeerPlace,
+        blocks: &mut [ReportBlock],
+        now: Instant,
+    ) -> (usize, Tally) {
+        let (mut free, mut count, mut sum) = (blocks.iter_mut(), 0, Tally::default());
+        let tracks = self.peers.at(place).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
+        for track in tracks {
+            let Some(track) = self.tracks.at_mut(*track) else { continue };
+            for state in track.encodings.iter_mut().take(ENCODINGS_MAX) {
+                let reported = state.ssrc.and_then(|ssrc| state.reception.report(ssrc, now));
+                let Some((block, tally)) = reported else { continue };
+                sum.expected += tally.expected;
+                sum.lost += tally.lost;
+                if let Some(place) = free.next() {
+                    *place = block;
+                    count += 1;
+                }
+            }
+        }
+        (count, sum)
     }
 
     /// An SSRC that a peer sends on; 0 before the first is known. Chromium takes transport-wide
@@ -121,26 +177,23 @@ impl Tables {
         known.flat_map(|track| &track.encodings).find_map(|state| state.ssrc).unwrap_or(0)
     }
 
-    /// Sends the transport-wide feedback that is pending for a peer.
-    pub(crate) fn report_arrivals(
-        &mut self,
-        place: PeerPlace,
-        base: Instant,
-        host: &mut impl Host,
-    ) {
+    /// Sends the transport-wide feedback that is due for a peer.
+    pub(crate) fn report_arrivals(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) {
         let media = self.published_ssrc(place);
         let Some(peer) = self.peers.at_mut(place) else { return };
-        let (sender, Some(arrivals)) = (peer.rtcp_ssrc, peer.arrivals.as_mut()) else { return };
-        if !arrivals.pending() {
+        if !peer.arrivals.as_ref().is_some_and(|arrivals| arrivals.due(now)) {
             return;
         }
-        let Some(slot) = host.reserve() else { return };
-        let len = arrivals.write_feedback(sender, media, &mut slot[..DATAGRAM_MAX - 64], base);
-        if len == 0 {
-            return;
-        }
-        if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
-            send(&mut self.counters, host, to, sealed);
+        for _ in 0..FEEDBACK_MAX {
+            let (sender, Some(arrivals)) = (peer.rtcp_ssrc, peer.arrivals.as_mut()) else { return };
+            let Some(slot) = host.reserve() else { return };
+            let len = arrivals.write(sender, media, &mut slot[..DATAGRAM_MAX - 64], self.start);
+            if len == 0 {
+                return;
+            }
+            if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
+                send(&mut self.counters, host, to, sealed);
+            }
         }
     }
 }

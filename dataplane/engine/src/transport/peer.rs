@@ -9,9 +9,10 @@ use common::id::PeerId;
 use common::media::ExtensionMap;
 use proto::dtls::Certificate;
 use proto::ice::IceLite;
-use proto::rtcp::TwccRecorder;
 use proto::srtp::{Keying, Open, Seal};
 
+use super::arrivals::Arrivals;
+use super::bound::ReceiveBound;
 use super::downlink::Downlink;
 use super::establish::Establish;
 use super::streams::Streams;
@@ -46,7 +47,9 @@ pub(crate) struct Peer {
     /// SSRC under which this node sends RTCP of its own to the peer.
     pub rtcp_ssrc: u32,
     /// Arrivals by transport-wide sequence number; exists once the first such number was seen.
-    pub arrivals: Option<Box<TwccRecorder>>,
+    pub arrivals: Option<Box<Arrivals>>,
+    /// How much it may send, when it is told that by REMB.
+    pub bound: Option<ReceiveBound>,
     /// Estimate and pacing of what is sent, where the peer sends transport-wide feedback.
     pub downlink: Option<Box<Downlink>>,
     /// Smoothed round-trip time, once a report told it.
@@ -86,6 +89,7 @@ impl Peer {
             subscriptions: Vec::new(),
             rtcp_ssrc: config.rtcp_ssrc,
             arrivals: None,
+            bound: None,
             downlink: None,
             round_trip: None,
             keys: None,

@@ -37,7 +37,6 @@ enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Aimd {
     rate_bps: f64,
-    acked_bps: f64,
     capacity: LinkCapacity,
     state: State,
     changed_us: Option<i64>,
@@ -49,7 +48,6 @@ impl Aimd {
     pub(super) fn new(rate_bps: f64) -> Self {
         Self {
             rate_bps,
-            acked_bps: rate_bps,
             capacity: LinkCapacity::default(),
             state: State::Hold,
             changed_us: None,
@@ -78,10 +76,9 @@ impl Aimd {
             || acked_bps.is_some_and(|acked_bps| acked_bps < 0.5 * self.rate_bps)
     }
 
-    /// Moves the rate by what the detector says.
+    /// Moves the rate by what the detector says, once it is known what arrives.
     pub(super) fn update(&mut self, usage: Usage, acked_bps: Option<f64>, now_us: i64) {
-        let acked_bps = acked_bps.unwrap_or(self.acked_bps);
-        self.acked_bps = acked_bps;
+        let Some(acked_bps) = acked_bps else { return };
         match usage {
             Usage::Over => self.decrease(acked_bps, now_us),
             Usage::Under => self.state = State::Hold,

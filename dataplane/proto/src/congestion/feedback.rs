@@ -33,9 +33,8 @@ pub(super) struct Batch {
     /// Those of them that were lost.
     pub(super) lost_bytes: u64,
     pub(super) lost_packets: u64,
-    /// Bytes and packets that had been reported lost and arrived after all.
+    /// Bytes that had been reported lost and arrived after all.
     pub(super) found_bytes: u64,
-    pub(super) found_packets: u64,
     /// Bytes no message will tell about, taken for arrived.
     pub(super) credit_bytes: u64,
     /// First and last send time of the packets whose fate became known.
@@ -54,7 +53,6 @@ impl Batch {
             lost_bytes: 0,
             lost_packets: 0,
             found_bytes: 0,
-            found_packets: 0,
             credit_bytes,
             sent_us: None,
         }
@@ -63,6 +61,12 @@ impl Batch {
     /// The packets that arrived, in the order of arrival.
     pub(super) fn arrivals(&self) -> &[Arrival] {
         self.arrivals.get(..self.len).unwrap_or_default()
+    }
+
+    /// A batch about losses only.
+    #[cfg(test)]
+    pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
+        Self { bytes, lost_bytes, sent_us: Some((first_us, last_us)), ..Self::new(0) }
     }
 
     fn add(&mut self, arrival: Arrival) {
@@ -134,7 +138,8 @@ impl FeedbackReader {
             None => reference_us,
             Some((last, unwrapped)) => {
                 let units = (reference_us - last) / REFERENCE_US;
-                unwrapped + (units << 40 >> 40) * REFERENCE_US
+                let unwrapped = unwrapped + (units << 40 >> 40) * REFERENCE_US;
+                unwrapped.clamp(-REFERENCE_US_MAX, REFERENCE_US_MAX)
             }
         };
         self.reference = Some((reference_us, unwrapped));
@@ -144,6 +149,8 @@ impl FeedbackReader {
 
 /// Microseconds of one unit of reference time (draft section 3.1).
 const REFERENCE_US: i64 = 64_000;
+/// Far beyond any call; keeps what is added to it and taken from it within range.
+const REFERENCE_US_MAX: i64 = 1 << 60;
 /// Microseconds of one unit of a delta (draft section 3.1.5).
 const DELTA_US: i64 = 250;
 
@@ -184,10 +191,7 @@ impl Walk<'_> {
                     continue;
                 }
                 (Fate::Unknown, true) => batch.count(packet.size, packet.sent_us),
-                (Fate::Lost, true) => {
-                    batch.found_bytes += u64::from(packet.size);
-                    batch.found_packets += 1;
-                }
+                (Fate::Lost, true) => batch.found_bytes += u64::from(packet.size),
             }
             sent.settle(number, Fate::Settled);
             batch.add(Arrival {
@@ -200,5 +204,99 @@ impl Walk<'_> {
         let len = batch.len;
         batch.arrivals.get_mut(..len).unwrap_or_default().sort_unstable();
         Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtcp::{RtcpPacket, packets};
+
+    /// A message of one received packet per entry of `deltas`, None for lost ones.
+    fn message(base: u16, reference: u32, deltas: &[Option<u8>]) -> Vec<u8> {
+        let mut bytes = vec![0x8F, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+        bytes.extend_from_slice(&base.to_be_bytes());
+        bytes.extend_from_slice(&(deltas.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&reference.to_be_bytes()[1..]);
+        bytes.push(0);
+        for delta in deltas {
+            let symbol = if delta.is_some() { 0x20 } else { 0 };
+            bytes.extend_from_slice(&[symbol, 1]);
+        }
+        bytes.extend(deltas.iter().flatten());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let words = (bytes.len() / 4 - 1) as u16;
+        bytes[2..4].copy_from_slice(&words.to_be_bytes());
+        bytes
+    }
+
+    fn read(reader: &mut FeedbackReader, sent: &mut SentRing, bytes: &[u8]) -> Vec<Batch> {
+        let Some(Ok(RtcpPacket::TransportFeedback(view))) = packets(bytes).next() else {
+            panic!("not feedback")
+        };
+        let mut batches = Vec::new();
+        if let Some(mut walk) = reader.start(&view, sent, 1_000_000) {
+            batches.extend(std::iter::from_fn(|| walk.next_batch(sent, 1_000_000)));
+        }
+        batches
+    }
+
+    fn sent(count: i64) -> SentRing {
+        let mut sent = SentRing::new();
+        for packet in 0..count {
+            sent.push(100, 0, packet * 1_000);
+        }
+        sent
+    }
+
+    #[test]
+    fn counts_every_packet_once() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), sent(10));
+        let first = message(0, 5, &[Some(4), None, Some(8)]);
+        let batches = read(&mut reader, &mut sent, &first);
+        let [batch] = &batches[..] else { panic!("one batch") };
+        assert_eq!((batch.packets, batch.lost_packets, batch.lost_bytes), (3, 1, 100));
+        let arrivals: Vec<_> =
+            batch.arrivals().iter().map(|at| (at.arrival_us, at.sent_us)).collect();
+        assert_eq!(arrivals, [(321_000, 0), (323_000, 2_000)]);
+        let again = read(&mut reader, &mut sent, &first);
+        assert_eq!((again[0].packets, again[0].arrivals().len()), (0, 0), "repeated");
+        let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(40)]));
+        assert_eq!((late[0].packets, late[0].found_bytes), (0, 100), "arrived after all");
+    }
+
+    #[test]
+    fn a_missing_message_is_credited() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), sent(10));
+        read(&mut reader, &mut sent, &message(0, 5, &[Some(0)]));
+        let batches = read(&mut reader, &mut sent, &message(5, 5, &[Some(0)]));
+        assert_eq!(batches[0].credit_bytes, 400);
+        let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(0); 4]));
+        assert_eq!(late[0].packets, 0, "they were counted");
+    }
+
+    #[test]
+    fn the_reference_time_wraps() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), sent(10));
+        let before = read(&mut reader, &mut sent, &message(0, 0x7F_FFFF, &[Some(0)]));
+        let after = read(&mut reader, &mut sent, &message(1, 0x80_0000, &[Some(0)]));
+        let passed_us = after[0].arrivals()[0].arrival_us - before[0].arrivals()[0].arrival_us;
+        assert_eq!(passed_us, 64_000);
+    }
+
+    #[test]
+    fn numbers_never_sent_and_huge_messages_are_nothing() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), sent(10));
+        assert!(read(&mut reader, &mut sent, &message(10, 5, &[Some(0)])).is_empty());
+        assert!(read(&mut reader, &mut sent, &message(40_000, 5, &[Some(0)])).is_empty());
+        let across = read(&mut reader, &mut sent, &message(8, 5, &[Some(0); 5]));
+        assert_eq!(across[0].arrivals().len(), 2);
+        // 65,535 losses, in nine chunks.
+        let mut losses = message(0, 5, &[]);
+        losses[3] = 9;
+        losses[14..16].copy_from_slice(&[0xFF, 0xFF]);
+        losses.extend([0x1F, 0xFF].repeat(9));
+        losses.extend([0, 0]);
+        assert!(read(&mut reader, &mut sent, &losses).is_empty());
     }
 }

@@ -21,14 +21,19 @@ const FURTHER_SCALE: f64 = 2.0;
 const FURTHER_SHARE: f64 = 0.7;
 /// Highest probe relative to what is useful.
 const USEFUL_SCALE: f64 = 2.0;
+/// A probe that cannot raise the estimate by a tenth is not worth its bytes.
+const USELESS_SCALE: f64 = 1.1;
 /// Highest probe relative to the estimate while it recovers from loss, or from a drop.
 const LOSS_SCALE: f64 = 1.5;
 const DROP_SCALE: f64 = 3.0;
 /// After a drop, this share of what was before is probed for, within this time of it.
 const DROP_SHARE: f64 = 0.85;
 const DROP_US: i64 = 5_000_000;
-/// Longest wait for a result, and for a cluster to be sent.
+/// Longest wait for a result, and for a cluster to begin.
 const RESULT_MAX_US: i64 = 1_000_000;
+/// Longest time a cluster is sent for. Chosen: twice the longest one; when the caller cannot pad it
+/// never becomes full, and while it lasts media is not looked at by the delay detector.
+const ACTIVE_MAX_US: i64 = 200_000;
 /// Between probes for demand that is not met. Chosen: an up-step of the link is found within 2 s;
 /// 25 ms at twice the estimate every 2 s is 2.5 % of it.
 const UNMET_US: i64 = 2_000_000;
@@ -37,15 +42,21 @@ const HEADROOM_US: i64 = 5_000_000;
 /// Least time between a probe and one for demand that rose.
 const ROSE_US: i64 = 200_000;
 /// Length of a cluster: `min_probe_duration` upstream is 15 ms, with an exact pacer. Chosen: 25 ms,
-/// so that a caller who comes every 5 ms sends five bursts.
-/// With jitter it is longer, up to a bound: the error of what is measured shrinks with both length
-/// and number of packets.
+/// so that a caller who comes every 5 ms sends five bursts. Longer, up to a bound, when it comes less
+/// often, and with jitter: the error of what is measured shrinks with length and number of packets.
 const CLUSTER_US: u64 = 25_000;
 const CLUSTER_US_MAX: u64 = 100_000;
 const CLUSTER_JITTERS: f64 = 4.0;
 const CLUSTER_US_MIN: i64 = 15_000;
-/// What is sent ahead, and the least that is worth a packet.
-const LEAD_US: u64 = 5_000;
+/// Time between two calls of a caller not known yet, bounds of it, and share of a new one. The first
+/// burst of a cluster is what is due until the next call, or the rate measured would be too low: with
+/// calls every 10 ms and 5 ms sent ahead it was three quarters.
+const CALL_US: u64 = 5_000;
+const CALL_US_MIN: u64 = 1_000;
+const CALL_US_MAX: u64 = 20_000;
+const CALL_SHARE: u64 = 4;
+const CLUSTER_CALLS: u64 = 5;
+/// The least that is worth a packet.
 const CHUNK_BYTES: u64 = 200;
 
 /// Whether the path bears a probe.
@@ -77,6 +88,7 @@ struct Active {
     bps: u64,
     bytes_min: u64,
     started_us: i64,
+    called_us: i64,
     bytes: u64,
     packets: u64,
 }
@@ -97,7 +109,9 @@ pub(super) struct Prober {
     demand: Option<Demand>,
     rose: bool,
     estimate_bps: f64,
+    /// How long clusters are for the jitter of the path, and how often the caller comes.
     cluster_us: u64,
+    call_us: u64,
     /// What the estimate was before it dropped, and when it did.
     drop: Option<(f64, i64)>,
 }
@@ -118,6 +132,7 @@ impl Prober {
             rose: false,
             estimate_bps: start_bps,
             cluster_us: CLUSTER_US,
+            call_us: CALL_US,
             drop: None,
         }
     }
@@ -163,19 +178,25 @@ impl Prober {
         if self.active.is_none() {
             self.activate(now_us)?;
         }
-        let active = self.active?;
-        let passed_us = (now_us - active.started_us).max(0) as u64;
-        let planned = active.bps.saturating_mul(passed_us + LEAD_US) / 8_000_000;
+        let active = self.active.as_mut()?;
+        let called_us = std::mem::replace(&mut active.called_us, now_us);
+        if called_us > active.started_us || active.bytes != 0 {
+            let gap_us = u64::try_from(now_us - called_us).unwrap_or(0);
+            let call_us = (self.call_us * (CALL_SHARE - 1) + gap_us) / CALL_SHARE;
+            self.call_us = call_us.clamp(CALL_US_MIN, CALL_US_MAX);
+        }
+        let passed_us = u64::try_from(now_us - active.started_us).unwrap_or(0);
+        let planned = active.bps.saturating_mul(passed_us + self.call_us) / 8_000_000;
         let left = active.bytes_min.saturating_sub(active.bytes).max(CHUNK_BYTES);
         let due = planned.saturating_sub(active.bytes).min(left);
-        (due >= CHUNK_BYTES.min(left)).then_some(due)
+        (due >= CHUNK_BYTES).then_some(due)
     }
 
     /// When something is due next.
     pub(super) fn next_us(&self) -> Option<i64> {
         let Some(active) = self.active else { return self.pending[0].map(|_| self.pending_us) };
-        let bits = 8_000_000 * (active.bytes + CHUNK_BYTES);
-        let after_us = (bits.div_ceil(active.bps.max(1))).saturating_sub(LEAD_US);
+        let sent_us = (8_000_000 * (active.bytes + CHUNK_BYTES)).div_ceil(active.bps.max(1));
+        let after_us = sent_us.saturating_sub(self.call_us);
         Some(active.started_us + after_us as i64)
     }
 
@@ -185,13 +206,15 @@ impl Prober {
         self.pending.swap(0, 1);
         self.last_id = self.last_id % CLUSTERS + 1;
         let bps = rate_bps as u64;
-        let bytes_min = bps * self.cluster_us / 8_000_000;
+        let cluster_us = self.cluster_us.max(CLUSTER_CALLS * self.call_us);
+        let bytes_min = bps * cluster_us / 8_000_000;
         self.clusters.begin(self.last_id, bytes_min, self.cluster_us > CLUSTER_US);
         self.active = Some(Active {
             id: self.last_id,
             bps,
             bytes_min,
             started_us: now_us,
+            called_us: now_us,
             bytes: 0,
             packets: 0,
         });
@@ -200,7 +223,7 @@ impl Prober {
 
     /// Starts what is due and ends what took too long. `sending` is whether anything was sent yet.
     pub(super) fn on_tick(&mut self, sending: bool, gate: Gate, now_us: i64) {
-        if self.active.is_some_and(|active| now_us - active.started_us > RESULT_MAX_US) {
+        if self.active.is_some_and(|active| now_us - active.started_us > ACTIVE_MAX_US) {
             self.active = None;
         }
         if now_us - self.pending_us > RESULT_MAX_US {
@@ -304,5 +327,103 @@ impl Prober {
     }
 }
 
-/// A probe that cannot raise the estimate by a tenth is not worth its bytes.
-const USELESS_SCALE: f64 = 1.1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000;
+
+    /// Sends all clusters under way from `from_us` on in steps of 5 ms; returns their rates.
+    fn send(prober: &mut Prober, from_us: i64) -> Vec<u64> {
+        let mut rates = Vec::new();
+        for now_us in (0..400).map(|step| from_us + step * 5 * MS) {
+            let Some(bytes) = prober.due(now_us) else { continue };
+            let bps = prober.active_bps().unwrap_or_default();
+            if rates.last() != Some(&bps) {
+                rates.push(bps);
+            }
+            prober.on_sent(bytes as usize, now_us);
+        }
+        rates
+    }
+
+    /// A prober past its first clusters, which found `estimate_bps`.
+    fn begun(estimate_bps: f64) -> Prober {
+        let mut prober = Prober::new(300e3);
+        prober.on_tick(true, Gate::Open, 0);
+        assert_eq!(send(&mut prober, 0), [900_000, 1_800_000]);
+        prober.on_estimate(estimate_bps, Some(0.0), Gate::Open, 500 * MS);
+        prober
+    }
+
+    #[test]
+    fn begins_with_the_first_packet() {
+        let mut prober = Prober::new(300e3);
+        prober.on_tick(false, Gate::Open, 0);
+        assert_eq!(prober.due(0), None);
+        begun(300e3);
+    }
+
+    #[test]
+    fn a_cluster_has_its_length_packets_and_rate() {
+        let mut prober = Prober::new(300e3);
+        prober.on_tick(true, Gate::Open, 0);
+        let (mut bytes, mut packets, mut now_us) = (0, 0, 0);
+        while packets == 0 || prober.active_bps() == Some(900_000) {
+            if let Some(due) = prober.due(now_us) {
+                bytes += due;
+                packets += 1;
+                assert_ne!(prober.on_sent(due as usize, now_us), 0);
+            }
+            now_us += 5 * MS;
+        }
+        assert!(packets >= 5 && (15 * MS..=40 * MS).contains(&now_us), "{packets} {now_us}");
+        assert!((2_800..4_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn a_success_is_followed_up_to_twice_what_is_useful() {
+        let mut prober = begun(1.7e6);
+        prober.set_demand(500_000, 1_500_000);
+        prober.on_tick(true, Gate::Open, 2_000 * MS);
+        assert_eq!(send(&mut prober, 2_000 * MS), [3_000_000]);
+        prober.on_estimate(3e6, Some(3e6), Gate::Open, 2_100 * MS);
+        assert_eq!(send(&mut prober, 2_100 * MS), [0; 0], "the ceiling is reached");
+        prober.set_demand(500_000, 6_000_000);
+        prober.on_tick(true, Gate::Open, 2_300 * MS);
+        assert_eq!(send(&mut prober, 2_300 * MS), [6_000_000], "demand rose");
+        prober.on_estimate(5e6, Some(5e6), Gate::Open, 2_500 * MS);
+        assert_eq!(send(&mut prober, 2_500 * MS), [10_000_000], "success");
+    }
+
+    #[test]
+    fn congestion_shuts_it_and_loss_makes_it_careful() {
+        let mut prober = begun(1e6);
+        prober.set_demand(500_000, 1_500_000);
+        for second in 1..60 {
+            prober.on_tick(true, Gate::Shut, second * 1_000 * MS);
+            assert_eq!(prober.due(second * 1_000 * MS), None);
+        }
+        prober.on_tick(true, Gate::Careful, 60_000 * MS);
+        assert_eq!(send(&mut prober, 60_000 * MS), [1_500_000]);
+    }
+
+    #[test]
+    fn unmet_demand_is_probed_for_every_two_seconds_and_met_demand_is_not() {
+        for (wanted, probes) in [(1_500_000, 10), (0, 0)] {
+            let mut prober = begun(1e6);
+            prober.set_demand(500_000, wanted);
+            let mut seen = 0;
+            for tick in 100..2_100 {
+                let now_us = tick * 10 * MS;
+                prober.on_tick(true, Gate::Open, now_us);
+                if prober.due(now_us).is_some() {
+                    seen += 1;
+                    prober.active = None;
+                    prober.on_estimate(1e6, Some(0.0), Gate::Open, now_us);
+                }
+            }
+            assert_eq!(seen, probes);
+        }
+    }
+}

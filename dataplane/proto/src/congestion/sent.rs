@@ -59,6 +59,11 @@ impl SentRing {
         self.next
     }
 
+    /// When the last packet was sent.
+    pub(super) fn last_us(&self, now_us: i64) -> Option<i64> {
+        self.find(self.next - 1, now_us).map(|sent| sent.sent_us)
+    }
+
     /// Notes the packet that was sent as [`SentRing::next`].
     pub(super) fn push(&mut self, size: usize, cluster: u8, now_us: i64) {
         let slot = slot_of(self.next);

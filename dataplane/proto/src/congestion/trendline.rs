@@ -11,7 +11,7 @@ const WINDOW: usize = 20;
 const SMOOTHING: f64 = 0.9;
 const GAIN: f64 = 4.0;
 /// The trend counts fully after so many samples.
-const SAMPLES_FULL: u32 = 60;
+const SAMPLES_FULL: u64 = 60;
 /// Bounds and speed of the adaptive threshold, in milliseconds.
 const THRESHOLD_MS: f64 = 12.5;
 const THRESHOLD_MIN_MS: f64 = 6.0;
@@ -40,7 +40,7 @@ pub(super) enum Usage {
 pub(super) struct Trendline {
     /// Arrival and smoothed delay in milliseconds, a ring.
     samples: [(f64, f64); WINDOW],
-    count: u32,
+    count: u64,
     first_arrival_us: Option<i64>,
     accumulated_ms: f64,
     smoothed_ms: f64,
@@ -80,11 +80,11 @@ impl Trendline {
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         let first_us = *self.first_arrival_us.get_or_insert(arrival_us);
         let at_ms = arrival_us.saturating_sub(first_us) as f64 / 1_000.0;
-        if let Some(place) = self.samples.get_mut(self.count as usize % WINDOW) {
+        if let Some(place) = self.samples.get_mut((self.count % WINDOW as u64) as usize) {
             *place = (at_ms, self.smoothed_ms);
         }
-        self.count = self.count.saturating_add(1);
-        let trend = if self.count as usize >= WINDOW { self.slope() } else { None };
+        self.count += 1;
+        let trend = if self.count >= WINDOW as u64 { self.slope() } else { None };
         self.detect(trend.unwrap_or(self.trend), sent_ms, at_ms);
     }
 
@@ -108,7 +108,7 @@ impl Trendline {
         if self.count < 2 {
             return;
         }
-        let weighted = f64::from(self.count.min(SAMPLES_FULL)) * trend * GAIN;
+        let weighted = self.count.min(SAMPLES_FULL) as f64 * trend * GAIN;
         if weighted > self.threshold_ms {
             let over_ms = self.over_ms.map_or(sent_ms / 2.0, |before| before + sent_ms);
             self.over_ms = Some(over_ms);

@@ -10,12 +10,12 @@ use proto::rtcp::{RtcpPacket, TwccRecorder, packets};
 use crate::link::{Link, Outcome, Random};
 
 /// Rates of the ladder in bit/s.
-pub const RUNGS: [u64; 3] = [150_000, 500_000, 1_500_000];
+pub(crate) const RUNGS: [u64; 3] = [150_000, 500_000, 1_500_000];
 const AUDIO_BPS: u64 = 40_000;
 
 /// What the sender has to send.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// Simulcast encodings and audio: one rung at a time, chosen by the estimate.
     Ladder,
     /// Whatever the estimate allows.
@@ -23,40 +23,42 @@ pub enum Source {
     AudioOnly,
 }
 
-pub struct Call {
-    pub link: Link,
-    pub source: Source,
-    pub feedback_every_ms: u64,
-    pub feedback_loss: f64,
-    pub seed: u64,
+pub(crate) struct Call {
+    pub(crate) link: Link,
+    pub(crate) source: Source,
+    pub(crate) feedback_every_ms: u64,
+    pub(crate) feedback_loss: f64,
+    /// How often the caller asks for probes.
+    pub(crate) probe_every_ms: u64,
+    pub(crate) seed: u64,
 }
 
 /// One line per 10 ms.
 #[derive(Clone, Copy)]
-pub struct Sample {
-    pub at_ms: u64,
-    pub estimate: u64,
-    pub capacity: u64,
-    pub rung: usize,
+pub(crate) struct Sample {
+    pub(crate) at_ms: u64,
+    pub(crate) estimate: u64,
+    pub(crate) capacity: u64,
+    pub(crate) rung: usize,
 }
 
-pub struct Record {
-    pub samples: Vec<Sample>,
+pub(crate) struct Record {
+    pub(crate) samples: Vec<Sample>,
     /// Queueing of every packet that got through, in microseconds.
-    pub queued_us: Vec<u64>,
-    pub sent_bytes: u64,
-    pub padding_bytes: u64,
-    pub lost: u64,
-    pub packets: u64,
+    pub(crate) queued_us: Vec<u64>,
+    pub(crate) sent_bytes: u64,
+    pub(crate) padding_bytes: u64,
+    pub(crate) lost: u64,
+    pub(crate) packets: u64,
 }
 
 impl Call {
-    pub fn new(link: Link, source: Source, seed: u64) -> Self {
-        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, seed }
+    pub(crate) fn new(link: Link, source: Source, seed: u64) -> Self {
+        Self { link, source, feedback_every_ms: 50, feedback_loss: 0.0, probe_every_ms: 5, seed }
     }
 
     #[allow(clippy::disallowed_methods)]
-    pub fn run(self, seconds: u64) -> Record {
+    pub(crate) fn run(self, seconds: u64) -> Record {
         Run::new(self, Instant::now()).run(seconds * 1_000)
     }
 }
@@ -112,7 +114,7 @@ impl Run {
             }
             self.produce(ms);
             self.pace(ms);
-            if ms % 5 == 0 {
+            if ms.is_multiple_of(self.call.probe_every_ms) {
                 self.pad(ms);
             }
         }
@@ -130,7 +132,7 @@ impl Run {
         for ((at_us, _), number) in std::mem::replace(&mut self.flying, later) {
             self.recorder.record(number, self.at(at_us));
         }
-        if ms % self.call.feedback_every_ms == 0 {
+        if ms.is_multiple_of(self.call.feedback_every_ms) {
             while self.recorder.pending() {
                 let mut slot = [0; 1_200];
                 let len = self.recorder.write_feedback(1, 2, &mut slot, self.zero);
@@ -251,13 +253,13 @@ impl Record {
     }
 
     /// Milliseconds after `from_ms` until `met` holds.
-    pub fn time_to(&self, from_ms: u64, met: impl Fn(&Sample) -> bool) -> u64 {
+    pub(crate) fn time_to(&self, from_ms: u64, met: impl Fn(&Sample) -> bool) -> u64 {
         let found = self.between(from_ms, u64::MAX).find(|sample| met(sample));
         found.map_or(u64::MAX, |sample| sample.at_ms - from_ms)
     }
 
     /// Average estimate over capacity.
-    pub fn utilization(&self, from_ms: u64, to_ms: u64) -> f64 {
+    pub(crate) fn utilization(&self, from_ms: u64, to_ms: u64) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         for sample in self.between(from_ms, to_ms) {
             sum += sample.estimate as f64 / sample.capacity as f64;
@@ -266,16 +268,16 @@ impl Record {
         sum / count
     }
 
-    pub fn lowest(&self, from_ms: u64, to_ms: u64) -> u64 {
+    pub(crate) fn lowest(&self, from_ms: u64, to_ms: u64) -> u64 {
         self.between(from_ms, to_ms).map(|sample| sample.estimate).min().unwrap_or(0)
     }
 
-    pub fn highest(&self, from_ms: u64, to_ms: u64) -> u64 {
+    pub(crate) fn highest(&self, from_ms: u64, to_ms: u64) -> u64 {
         self.between(from_ms, to_ms).map(|sample| sample.estimate).max().unwrap_or(0)
     }
 
     /// Share of the time on a rung.
-    pub fn at_rung(&self, rung: usize, from_ms: u64, to_ms: u64) -> f64 {
+    pub(crate) fn at_rung(&self, rung: usize, from_ms: u64, to_ms: u64) -> f64 {
         let (mut top, mut count) = (0.0, 0.0);
         for sample in self.between(from_ms, to_ms) {
             top += f64::from(u8::from(sample.rung == rung));
@@ -284,16 +286,16 @@ impl Record {
         top / count
     }
 
-    pub fn switches(&self) -> usize {
+    pub(crate) fn switches(&self) -> usize {
         self.samples.windows(2).filter(|pair| pair[0].rung != pair[1].rung).count()
     }
 
     /// Share of the bytes that were padding.
-    pub fn padding(&self) -> f64 {
+    pub(crate) fn padding(&self) -> f64 {
         self.padding_bytes as f64 / self.sent_bytes as f64
     }
 
-    pub fn queue_p95_ms(&self) -> f64 {
+    pub(crate) fn queue_p95_ms(&self) -> f64 {
         let mut sorted = self.queued_us.clone();
         sorted.sort_unstable();
         sorted[sorted.len() * 95 / 100] as f64 / 1_000.0

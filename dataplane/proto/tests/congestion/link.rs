@@ -1,10 +1,10 @@
 //! A bottleneck: one queue with tail drop, a propagation delay, jitter and loss. Deterministic.
 
 /// xorshift64*: the same numbers for the same seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -12,58 +12,61 @@ impl Random {
     }
 
     /// Uniform in 0..1.
-    pub fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
 /// How the path behaves at some time.
 #[derive(Clone, Copy)]
-pub struct Conditions {
-    pub capacity_bps: u64,
-    pub loss: f64,
+pub(crate) struct Conditions {
+    pub(crate) capacity_bps: u64,
+    pub(crate) loss: f64,
 }
 
 /// A path in one direction. Times are microseconds.
-pub struct Link {
+pub(crate) struct Link {
     /// From when on which conditions hold.
-    pub phases: Vec<(u64, Conditions)>,
-    pub queue_max_us: u64,
-    pub delay_us: u64,
+    pub(crate) phases: Vec<(u64, Conditions)>,
+    pub(crate) queue_max_us: u64,
+    pub(crate) delay_us: u64,
     /// Most that is added to the delay of a packet; order is kept unless `reorders`.
-    pub jitter_us: u64,
-    pub reorders: bool,
-    pub random: Random,
+    pub(crate) jitter_us: u64,
+    pub(crate) reorders: bool,
+    /// From when on the delay is how much longer.
+    pub(crate) longer: Option<(u64, u64)>,
+    pub(crate) random: Random,
     busy_until_us: u64,
     last_arrival_us: u64,
 }
 
 /// What became of a packet.
-pub enum Outcome {
+pub(crate) enum Outcome {
     Lost,
     Arrives { at_us: u64, queued_us: u64 },
 }
 
 impl Link {
-    pub fn new(phases: Vec<(u64, Conditions)>, seed: u64) -> Self {
+    pub(crate) fn new(phases: Vec<(u64, Conditions)>, seed: u64) -> Self {
         Self {
             phases,
             queue_max_us: 300_000,
             delay_us: 20_000,
             jitter_us: 0,
             reorders: false,
+            longer: None,
             random: Random(seed),
             busy_until_us: 0,
             last_arrival_us: 0,
         }
     }
 
-    pub fn conditions(&self, now_us: u64) -> Conditions {
+    pub(crate) fn conditions(&self, now_us: u64) -> Conditions {
         let begun = self.phases.iter().rev().find(|(from_us, _)| *from_us <= now_us);
         begun.expect("a phase from 0").1
     }
 
-    pub fn send(&mut self, size: usize, now_us: u64) -> Outcome {
+    pub(crate) fn send(&mut self, size: usize, now_us: u64) -> Outcome {
         let Conditions { capacity_bps, loss } = self.conditions(now_us);
         let queued_us = self.busy_until_us.saturating_sub(now_us);
         if queued_us > self.queue_max_us {
@@ -75,7 +78,9 @@ impl Link {
         if self.random.share() < loss {
             return Outcome::Lost;
         }
-        let mut at_us = self.busy_until_us + self.delay_us + jitter_us;
+        let longer = self.longer.filter(|(from_us, _)| *from_us <= now_us);
+        let delay_us = self.delay_us + longer.map_or(0, |(_, by_us)| by_us);
+        let mut at_us = self.busy_until_us + delay_us + jitter_us;
         if !self.reorders {
             at_us = at_us.max(self.last_arrival_us);
             self.last_arrival_us = at_us;

@@ -1,0 +1,122 @@
+//! Tests of tracks: a number is admitted once, and a key frame makes older gaps pointless.
+
+use std::collections::HashSet;
+
+use common::media::Codec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn encoding(now: Instant) -> EncodingState {
+    let facts = Encoding { rid: None, ssrc: None, rtx_ssrc: None };
+    EncodingState::new(facts, MediaKind::Video, 0, now)
+}
+
+fn packet(sequence: u64, timestamp: u32) -> Packet {
+    Packet { sequence, timestamp, ..Packet::blank() }
+}
+
+#[test]
+fn a_missing_number_is_taken_once_and_a_known_one_never() {
+    let now = Instant::now();
+    let (mut state, mut path) = (encoding(now), RoundTrip::default());
+    let mut arrive = |number| state.admit(&packet(number, 0), Way::Shared, 90_000, now, &mut path);
+    assert_eq!(arrive(10), Arrival::Newer { repairable: true });
+    assert_eq!(arrive(12), Arrival::Newer { repairable: true });
+    assert_eq!(arrive(11), Arrival::Missing(Filled::Late));
+    for known in [11, 10, 12, 9, 0] {
+        assert_eq!(arrive(known), Arrival::Known, "{known}");
+    }
+    assert_eq!(arrive(1_000), Arrival::Newer { repairable: false });
+    assert_eq!(arrive(500), Arrival::Known, "given up");
+}
+
+#[test]
+fn a_key_frame_makes_older_gaps_pointless_but_not_those_that_may_be_its_own() {
+    let now = Instant::now();
+    let (mut state, mut path) = (encoding(now), RoundTrip::default());
+    // 12 is missing from the frame before, 15 may be the last of that frame or a parameter set.
+    for (number, timestamp) in [(10, 1), (11, 2), (13, 2), (14, 2)] {
+        state.admit(&packet(number, timestamp), Way::Shared, 90_000, now, &mut path);
+    }
+    let arrival = state.admit(&packet(16, 3), Way::Shared, 90_000, now, &mut path);
+    state.on_key_frame(arrival);
+    let mut numbers = [0; 8];
+    let due = state.gaps.due(now + Duration::from_millis(20), &mut path, &mut numbers).count;
+    assert_eq!(numbers[..due], [15]);
+}
+
+#[test]
+fn an_encoding_is_alive_while_it_sends() {
+    let start = Instant::now();
+    let (mut state, mut path) = (encoding(start), RoundTrip::default());
+    assert!(!state.asking(start, &path).alive);
+    state.admit(&packet(1, 0), Way::Shared, 90_000, start, &mut path);
+    assert!(state.asking(start + ENCODING_SILENCE / 2, &path).alive);
+    assert!(!state.asking(start + ENCODING_SILENCE, &path).alive);
+    // Probes that repeat what is known are no sign of life.
+    state.admit(&packet(1, 0), Way::Repeated, 90_000, start + ENCODING_SILENCE, &mut path);
+    assert!(!state.asking(start + ENCODING_SILENCE, &path).alive);
+}
+
+#[test]
+fn what_is_answered_counts_as_lost_and_what_is_late_does_not() {
+    let now = Instant::now();
+    let payload = PublishedPayload {
+        payload_type: 96,
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        rtx: Some(97),
+        nack: true,
+        pli: true,
+        remb: false,
+    };
+    let facts = PublishFacts {
+        track: TrackId::new(1, 1),
+        peer: common::id::PeerId::new(1, 1),
+        mid: Label::new(b"0").expect("short"),
+        kind: MediaKind::Video,
+        payloads: vec![payload],
+        encodings: vec![Encoding { rid: None, ssrc: None, rtx_ssrc: None }],
+    };
+    let mut peers = crate::kit::table::Table::new();
+    let peer = peers.insert(facts.peer, ()).expect("free");
+    let mut track = Track::new(&facts, peer, 0, now);
+    for (number, repeated) in [(1, false), (3, false), (2, true), (5, false), (4, false)] {
+        assert!(track.admit(&packet(number, 0), &payload, repeated, now).is_some());
+    }
+    let (_, tally) = track.encodings[0].reception.report(1, now).expect("packets");
+    assert_eq!((tally.expected, tally.lost), (5, 1));
+    // The original comes after all.
+    assert_eq!(track.admit(&packet(2, 0), &payload, false, now), Some(Arrival::Known));
+    let (block, _) = track.encodings[0].reception.report(1, now).expect("packets");
+    assert_eq!(block.cumulative_lost, 0);
+    let unknown = Packet { encoding: 3, ..packet(9, 0) };
+    assert_eq!(track.admit(&unknown, &payload, false, now), None);
+}
+
+proptest! {
+    /// In whatever order and however often numbers arrive, and whenever gaps are asked for.
+    #[test]
+    fn no_number_is_taken_twice(
+        steps in prop::collection::vec((0u64..400, 0u64..60, any::<bool>()), 1..600),
+    ) {
+        let mut now = Instant::now();
+        let (mut state, mut path) = (encoding(now), RoundTrip::default());
+        let (mut taken, mut numbers) = (HashSet::new(), [0; 8]);
+        for (sequence, wait, repeated) in steps {
+            now += Duration::from_millis(wait);
+            if wait % 3 == 0 {
+                state.gaps.due(now, &mut path, &mut numbers);
+            }
+            let way = if repeated { Way::Repeated } else { Way::Original };
+            let arrival = state.admit(&packet(sequence, 0), way, 90_000, now, &mut path);
+            if arrival != Arrival::Known {
+                prop_assert!(taken.insert(sequence), "{} twice", sequence);
+            }
+            if wait % 7 == 0 {
+                state.on_key_frame(arrival);
+            }
+        }
+    }
+}
