@@ -1,8 +1,10 @@
 //! The load generator. `serve` runs a data plane in a process of its own; `load` starts it, sends
 //! what one publisher sends, receives what N subscribers get, and says what a forwarded packet
-//! cost the server. Started by `cargo xtask bench`; measures on loopback only.
+//! cost the server. `instructions` counts what it costs the engine alone. Started by `cargo xtask
+//! bench`; measures on loopback only.
 #![forbid(unsafe_code)]
 
+mod instructions;
 mod load;
 mod report;
 mod serve;
@@ -31,6 +33,10 @@ enum Command {
     Load(LoadArguments),
     /// Runs the data plane under measurement; started by `load`, driven over stdin and stdout.
     Serve(ServeArguments),
+    /// Counts the engine's instructions per forwarded packet (needs valgrind) against the gate.
+    Instructions(StageArguments),
+    /// The run whose instructions are counted; started by `instructions`.
+    Stage(StageArguments),
 }
 
 /// What `load` does.
@@ -69,6 +75,17 @@ pub(crate) struct ServeArguments {
     driver: Driver,
 }
 
+/// What `instructions` counts.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StageArguments {
+    /// Number of subscribers; each gets both tracks.
+    #[arg(long, default_value_t = 200)]
+    subscribers: usize,
+    /// Counted (virtual) time in seconds, after one second of warm-up.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+}
+
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Driver {
     Auto,
@@ -79,6 +96,8 @@ pub(crate) enum Driver {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match Arguments::parse().command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Instructions(arguments)) => instructions::run(&arguments),
+        Some(Command::Stage(arguments)) => instructions::stage(&arguments),
         Some(Command::Load(arguments)) => load::run(&arguments),
         None => load::run(&DefaultLoad::parse_from(["load"]).arguments),
     }

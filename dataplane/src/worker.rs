@@ -2,10 +2,11 @@
 //! other cores, do what is due, send, ring other cores, publish counters, sleep until something
 //! happens. Started by `start`; runs until the data plane stops.
 //!
-//! The clock is read once per batch. Nothing here allocates, locks or logs per packet. A panic in
-//! the engine ends the peer that was being served, never the core.
+//! The clock is read once per batch; each datagram is walked with the instant it arrived at by the
+//! kernel's stamp, so the engine sees the path's times and not this loop's. Nothing here allocates,
+//! locks or logs per packet. A panic in the engine ends the peer that was being served, never the
+//! core.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +17,9 @@ use common::counters::Drop as DropReason;
 use common::id::CoreId;
 use crossbeam::channel::Receiver;
 use engine::{FrameHeader, Shard};
-use io::{Driver, SendQueue};
+use io::{Datagram, Driver, SendQueue};
 
-use crate::clock;
+use crate::clock::{self, Reading};
 use crate::mailbox::{EventLane, FrameReader, Outbound};
 use crate::outside::Outside;
 use crate::stats::{Board, Published, Schedule};
@@ -70,9 +71,10 @@ impl Worker {
 
     /// One turn. Returns whether a bound was hit, so that work is left over.
     fn turn(&mut self) -> std::io::Result<bool> {
-        let now = clock::now();
-        let mut busy = self.apply_commands(now);
-        busy |= self.receive(now);
+        let mut clock = Reading::take();
+        let mut busy = self.apply_commands(clock.now);
+        busy |= self.receive(&mut clock);
+        let now = clock.now;
         busy |= self.take_frames(now);
         if self.core.shard.next_deadline() <= now {
             self.core.guard(self.driver.sends(), now, None, |shard, outside| {
@@ -97,11 +99,12 @@ impl Worker {
         true
     }
 
-    fn receive(&mut self, now: Instant) -> bool {
+    fn receive(&mut self, clock: &mut Reading) -> bool {
         let core = &mut self.core;
-        let report = self
-            .driver
-            .receive(DATAGRAMS_PER_TURN, |from, bytes, sends| core.walk(from, bytes, sends, now));
+        let report = self.driver.receive(DATAGRAMS_PER_TURN, |datagram, sends| {
+            let arrival = clock.arrival(datagram.stamp);
+            core.walk(datagram, sends, arrival);
+        });
         if report.datagrams == 0 && report.oversize == 0 {
             return false;
         }
@@ -172,7 +175,7 @@ impl Worker {
             }
             self.driver.wait(LAST_TURN)?;
             // Completions are taken on the way of receiving; datagrams are of no use any more.
-            self.driver.receive(DATAGRAMS_PER_TURN, |_, _, _| ());
+            self.driver.receive(DATAGRAMS_PER_TURN, |_, _| ());
         }
         self.core.outbound.ring();
         let value = Published { counters: *self.core.shard.counters(), frames_waiting: 0 };
@@ -182,10 +185,11 @@ impl Worker {
 }
 
 impl Core {
-    /// Walks one datagram through the engine.
-    fn walk(&mut self, from: SocketAddr, bytes: &mut [u8], sends: &mut SendQueue, now: Instant) {
-        self.guard(sends, now, Some(DropReason::Aborted), |shard, outside| {
-            shard.on_datagram(from, bytes, now, outside);
+    /// Walks one datagram, which arrived at `arrival`, through the engine.
+    fn walk(&mut self, datagram: Datagram<'_>, sends: &mut SendQueue, arrival: Instant) {
+        let Datagram { from, bytes, .. } = datagram;
+        self.guard(sends, arrival, Some(DropReason::Aborted), |shard, outside| {
+            shard.on_datagram(from, bytes, arrival, outside);
         });
     }
 
@@ -277,7 +281,8 @@ mod tests {
         assert_eq!(aborted(&core), 1);
 
         let from = "127.0.0.1:9".parse().unwrap();
-        core.walk(from, &mut [0xff; 20], driver.sends(), now);
+        let datagram = Datagram { from, stamp: None, bytes: &mut [0xff; 20] };
+        core.walk(datagram, driver.sends(), now);
         assert_eq!(core.shard.counters().datagrams_in, 1);
     }
 }

@@ -6,7 +6,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::time::Duration;
 
 use common::media::MediaKind;
+use tests::link::LinkConfig;
 use tests::probe;
+use tests::quality::LADDER;
 use tests::sim::{Join, Sim, SimConfig};
 use tests::source::Shape;
 
@@ -41,7 +43,7 @@ static ALLOCATOR: Counting = Counting;
 fn forward(cores: usize, packets: u64) -> (u64, u64, u64) {
     let mut sim = Sim::new(SimConfig::new(1, cores));
     let publisher = sim.join(Join::publisher());
-    let shape = Shape { interval: Duration::from_millis(2), packets: 10, len: 1000 };
+    let shape = Shape { interval: Duration::from_millis(2), packets: 10, ..Shape::CAMERA };
     let video = sim.publish(publisher, MediaKind::Video, shape);
     for _ in 0..3 {
         let viewer = sim.join(Join::subscriber());
@@ -49,6 +51,36 @@ fn forward(cores: usize, packets: u64) -> (u64, u64, u64) {
     }
     assert!(sim.run_until_connected(Duration::from_secs(5)));
     sim.run_for(Duration::from_secs(1));
+    measure(&mut sim, packets)
+}
+
+/// The same from a simulcast publisher to viewers who send transport-wide feedback, of whom one
+/// loses packets and one has a link that changes its capacity.
+fn adapt(cores: usize, packets: u64) -> (u64, u64, u64) {
+    let mut sim = Sim::new(SimConfig::new(2, cores));
+    let publisher = sim.join(Join::publisher());
+    let video = sim.publish_simulcast(publisher, &LADDER);
+    let viewers = [0; 3].map(|_| sim.join(Join::subscriber().estimated()));
+    assert!(sim.run_until_connected(Duration::from_secs(5)));
+    for viewer in viewers {
+        sim.subscribe(viewer, video, MediaKind::Video, true);
+    }
+    let clean = LinkConfig::default();
+    for viewer in viewers {
+        sim.relink(viewer, clean, clean.with_loss(0.05));
+    }
+    sim.run_for(Duration::from_secs(5));
+    sim.relink(viewers[2], clean, clean);
+    // Through every state once: what is made on first use is made now.
+    for rate in [3_000_000, 500_000, 150_000, 3_000_000, 500_000] {
+        sim.relink(viewers[1], clean, clean.with_rate(rate, Duration::from_millis(200)));
+        sim.run_for(Duration::from_secs(5));
+    }
+    sim.relink(viewers[1], clean, clean.with_rate(3_000_000, Duration::from_millis(200)));
+    measure(&mut sim, packets)
+}
+
+fn measure(sim: &mut Sim, packets: u64) -> (u64, u64, u64) {
     let (walks, allocations) = (sim.media_walks, sim.media_allocations);
     let out = sim.sum(|c| c.media_out);
     let done = |sim: &Sim| sim.sum(|c| c.media_out) >= out + packets;
@@ -74,6 +106,15 @@ fn forwarding_on_one_core_allocates_nothing() {
     let (walks, allocations, out) = forward(1, 100_000);
     assert!(walks > 33_000 && out >= 100_000, "{walks} {out}");
     assert_eq!(allocations, 0, "in {walks} walks");
+}
+
+#[test]
+fn following_the_viewers_links_allocates_nothing() {
+    for cores in [1, 2] {
+        let (walks, allocations, out) = adapt(cores, 5_000);
+        assert!(walks > 2_000 && out >= 5_000, "{walks} {out}");
+        assert_eq!(allocations, 0, "in {walks} walks on {cores} cores");
+    }
 }
 
 #[test]

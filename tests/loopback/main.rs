@@ -11,8 +11,8 @@ use dataplane::{DriverChoice, DriverKind};
 use tests::source::Shape;
 use tests::wire::Rig;
 
-const VIDEO: Shape = Shape { interval: Duration::from_millis(10), packets: 5, len: 1000 };
-const AUDIO: Shape = Shape { interval: Duration::from_millis(10), packets: 1, len: 100 };
+const VIDEO: Shape = Shape { interval: Duration::from_millis(10), packets: 5, ..Shape::CAMERA };
+const AUDIO: Shape = Shape { interval: Duration::from_millis(10), ..Shape::MICROPHONE };
 
 /// One publisher, five viewers (more until both cores have a peer). Returns each viewer's counts.
 fn fan_out(driver: DriverChoice, host: &str, packets: u64) -> Vec<(u64, u64)> {

@@ -2,6 +2,7 @@
 //! one run; a seed that found a bug stays in its table for ever.
 #![allow(clippy::unwrap_used)]
 
+mod bandwidth;
 mod chaos;
 mod close;
 mod connect;
@@ -9,7 +10,9 @@ mod forward;
 mod hostile;
 mod loss;
 mod moves;
+mod quality;
 mod repeat;
+mod simulcast;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use common::counters::Counters;
 use tests::link::LinkConfig;
+use tests::quality::Trial;
 use tests::sim::{Join, SimConfig};
 
 use crate::{Call, millis, seconds};
@@ -24,4 +25,17 @@ fn the_same_seed_decides_the_same_and_another_seed_differs() {
     assert_eq!(media(&first_counters), media(&second_counters));
     assert_eq!(first, second);
     assert_ne!(first, run(78).0);
+}
+
+#[test]
+fn one_seed_is_one_row_of_the_scoreboard() {
+    let row = |seed| {
+        let lossy = Trial::viewer_link().with_rate(600_000, millis(200)).with_loss(0.05);
+        let mut trial = Trial::new(seed, Trial::publisher_link().with_loss(0.02), lossy);
+        trial.time = seconds(8);
+        let outcome = trial.run();
+        (outcome.row(0), outcome.sim.oracle().trace())
+    };
+    assert_eq!(row(5), row(5));
+    assert_ne!(row(5), row(6));
 }

@@ -13,7 +13,8 @@ use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
 use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
 
 use crate::peer::{
-    MID_ID, PUBLISHER_TYPES, PayloadTypes, SUBSCRIBER_TYPES, StreamSpec, TRANSPORT_CC_ID,
+    MID_ID, PUBLISHER_TYPES, PayloadTypes, REPAIRED_RID_ID, RID_ID, SUBSCRIBER_TYPES, StreamSpec,
+    TRANSPORT_CC_ID,
 };
 
 /// A peer as the control plane knows it.
@@ -33,7 +34,7 @@ struct TrackState {
     id: TrackId,
     owner: usize,
     spec: StreamSpec,
-    signal_ssrc: bool,
+    encodings: Vec<Encoding>,
     told: bool,
     reached: BTreeSet<CoreId>,
 }
@@ -45,6 +46,7 @@ struct SubscriptionState {
     owner: usize,
     track: usize,
     spec: StreamSpec,
+    layers: LayerChoice,
     told: bool,
 }
 
@@ -68,17 +70,38 @@ impl Control {
     /// Adds a track of peer `owner`; returns its number. Without `signal_ssrc` the server must
     /// learn the SSRC from the MID.
     pub fn add_track(&mut self, owner: usize, spec: StreamSpec, signal_ssrc: bool) -> usize {
+        let ssrc = signal_ssrc.then_some(spec.ssrc);
+        let rtx_ssrc = spec.rtx.filter(|_| signal_ssrc);
+        self.push_track(owner, spec, vec![Encoding { rid: None, ssrc, rtx_ssrc }])
+    }
+
+    /// Adds a simulcast track of peer `owner` with an encoding for each RID, in this order; their
+    /// SSRCs must be learnt, as browsers never signal them. Returns its number.
+    pub fn add_simulcast(&mut self, owner: usize, spec: StreamSpec, rids: &[&str]) -> usize {
+        let encoding = |rid: &&str| Encoding { rid: Some(label(rid)), ssrc: None, rtx_ssrc: None };
+        self.push_track(owner, spec, rids.iter().map(encoding).collect())
+    }
+
+    fn push_track(&mut self, owner: usize, spec: StreamSpec, encodings: Vec<Encoding>) -> usize {
         let id = TrackId::new(self.tracks.len() as u32, 1);
         let (told, reached) = (false, BTreeSet::new());
-        self.tracks.push(TrackState { id, owner, spec, signal_ssrc, told, reached });
+        self.tracks.push(TrackState { id, owner, spec, encodings, told, reached });
         self.tracks.len() - 1
     }
 
     /// Adds a subscription of peer `owner`; returns its number.
     pub fn add_subscription(&mut self, owner: usize, track: usize, spec: StreamSpec) -> usize {
         let id = SubscriptionId::new(self.subscriptions.len() as u32, 1);
-        self.subscriptions.push(SubscriptionState { id, owner, track, spec, told: false });
+        let (layers, told) = (LayerChoice::default(), false);
+        self.subscriptions.push(SubscriptionState { id, owner, track, spec, layers, told });
         self.subscriptions.len() - 1
+    }
+
+    /// Says which encoding a subscription shows; the core is told with the next commands.
+    pub fn choose(&mut self, subscription: usize, layers: LayerChoice) {
+        let subscription = &mut self.subscriptions[subscription];
+        subscription.layers = layers;
+        subscription.told = false;
     }
 
     /// The number of the peer with this id.
@@ -168,6 +191,8 @@ impl PeerState {
     fn facts(&self) -> PeerFacts {
         let mut extensions = ExtensionMap::default();
         extensions.bind(MID_ID, Extension::Mid);
+        extensions.bind(RID_ID, Extension::Rid);
+        extensions.bind(REPAIRED_RID_ID, Extension::RepairedRid);
         if self.transport_cc {
             extensions.bind(TRANSPORT_CC_ID, Extension::TransportCc);
         }
@@ -175,7 +200,7 @@ impl PeerState {
             peer: self.id,
             fingerprint: self.fingerprint,
             extensions,
-            transport_feedback: false,
+            transport_feedback: self.transport_cc,
         }
     }
 }
@@ -193,18 +218,13 @@ impl TrackState {
             pli: is_video,
             remb: false,
         };
-        let encoding = Encoding {
-            rid: None,
-            ssrc: self.signal_ssrc.then_some(self.spec.ssrc),
-            rtx_ssrc: self.spec.rtx.filter(|_| self.signal_ssrc),
-        };
         PublishFacts {
             track: self.id,
             peer,
             mid: label(self.spec.mid),
             kind: self.spec.kind,
             payloads: vec![payload],
-            encodings: vec![encoding],
+            encodings: self.encodings.clone(),
         }
     }
 }
@@ -228,7 +248,7 @@ impl SubscriptionState {
             ssrc: self.spec.ssrc,
             rtx_ssrc: self.spec.rtx,
             payloads: vec![PayloadMapping { from, to, rtx }],
-            layers: LayerChoice::default(),
+            layers: self.layers.clone(),
         }
     }
 }

@@ -60,6 +60,19 @@ impl LinkConfig {
         self
     }
 
+    /// The same path that carries `bits_per_second` with a queue of `queue`.
+    pub const fn with_rate(mut self, bits_per_second: u64, queue: Duration) -> Self {
+        self.rate = Some(bits_per_second / 8);
+        self.queue = queue;
+        self
+    }
+
+    /// The same path with loss in bursts.
+    pub const fn with_burst(mut self, burst: Burst) -> Self {
+        self.burst = Some(burst);
+        self
+    }
+
     /// The same path with jitter, reordering and duplication.
     pub const fn with_disorder(mut self, jitter: Duration, reorder: f64, duplicate: f64) -> Self {
         self.jitter = jitter;
@@ -83,14 +96,26 @@ pub struct Link {
     bad: bool,
     newest_arrival: Option<Instant>,
     free_at: Option<Instant>,
+    waits: Vec<(Instant, Duration)>,
     /// Datagrams this direction lost.
     pub lost: u64,
+    /// Bytes this direction carried.
+    pub carried: u64,
 }
 
 impl Link {
     /// Makes a direction whose chances come from `random`.
     pub fn new(config: LinkConfig, random: Random) -> Self {
-        Self { config, random, bad: false, newest_arrival: None, free_at: None, lost: 0 }
+        Self {
+            config,
+            random,
+            bad: false,
+            newest_arrival: None,
+            free_at: None,
+            waits: Vec::new(),
+            lost: 0,
+            carried: 0,
+        }
     }
 
     /// Replaces the behaviour from now on.
@@ -113,17 +138,28 @@ impl Link {
             self.lost += 1;
             return [None, None];
         }
+        self.carried += len as u64;
         let first = self.arrival(departure);
         let second = self.random.chance(self.config.duplicate).then(|| self.arrival(departure));
         [Some(first), second]
     }
 
+    /// How long datagrams sent from `from` on waited for a limited link: the 95th percentile.
+    pub fn wait_p95(&self, from: Instant) -> Duration {
+        let recent = self.waits.iter().filter(|(at, _)| *at >= from);
+        let mut waits: Vec<Duration> = recent.map(|(_, wait)| *wait).collect();
+        waits.sort_unstable();
+        waits.get(waits.len() * 95 / 100).copied().unwrap_or_default()
+    }
+
     fn depart(&mut self, len: usize, now: Instant) -> Option<Instant> {
         let Some(rate) = self.config.rate else { return Some(now) };
         let start = self.free_at.map_or(now, |free| free.max(now));
-        if start.duration_since(now) > self.config.queue {
+        let wait = start.duration_since(now);
+        if wait > self.config.queue {
             return None;
         }
+        self.waits.push((now, wait));
         let end = start + Duration::from_secs_f64(len as f64 / rate as f64);
         self.free_at = Some(end);
         Some(end)
@@ -192,5 +228,22 @@ mod tests {
         let sent = arrivals(config, 1_000);
         let arrived = sent.iter().filter(|a| a[0].is_some()).count();
         assert!((500..720).contains(&arrived), "{arrived}");
+    }
+
+    #[test]
+    fn waits_and_bytes_are_kept() {
+        let queue = Duration::from_millis(100);
+        let config = LinkConfig::default().with_rate(8_000_000, queue);
+        let mut link = Link::new(config, Random::new(1));
+        let start = Instant::now();
+        for _ in 0..50 {
+            link.send(1000, start);
+        }
+        assert_eq!((link.carried, link.lost), (50_000, 0));
+        // One kilobyte a millisecond: the last of 50 waits for 49.
+        assert_eq!(link.wait_p95(start), Duration::from_millis(47));
+        let later = start + Duration::from_secs(1);
+        link.send(1000, later);
+        assert_eq!(link.wait_p95(later), Duration::ZERO);
     }
 }

@@ -94,7 +94,8 @@ impl Oracle {
     }
 
     /// RFC 3711 section 9.1, RFC 7714 section 10.1: under one key an index must never be used for
-    /// two different packets. The cipher is deterministic: the same index with other bytes is one.
+    /// two different packets. The cipher is deterministic, and the header is part of what it
+    /// authenticates: the same index with other bytes anywhere in the datagram is one.
     fn check_nonce(&mut self, kind: Kind, to: SocketAddr, bytes: &[u8]) {
         let Some(&owner) = self.owners.get(&to) else { return };
         let word = |at: usize| {
@@ -198,5 +199,33 @@ impl StreamReport {
             report.torn = seen.iter().map(moved).sum();
         }
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_used_twice_is_found_when_any_byte_differs() {
+        let (to, now) = (SocketAddr::from(([10, 0, 0, 1], 5)), Instant::now());
+        let packet: Vec<u8> = (0..60).map(|at| if at == 0 { 0x90 } else { at }).collect();
+        let violations = |second: &[u8]| {
+            let mut oracle = Oracle::default();
+            // Any STUN datagram opens the path.
+            oracle.on_delivered(to, 0, &[0; 20], now);
+            for bytes in [&packet[..], second] {
+                oracle.on_sent(to, bytes, now, Duration::ZERO);
+            }
+            oracle.violations.len()
+        };
+        assert_eq!(violations(&packet), 0);
+        for at in 0..packet.len() {
+            let mut other = packet.clone();
+            other[at] ^= 1;
+            // Another sequence number or SSRC is another index.
+            let expected = usize::from(!(2..4).contains(&at) && !(8..12).contains(&at));
+            assert_eq!(violations(&other), expected, "byte {at}");
+        }
     }
 }

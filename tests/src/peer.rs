@@ -6,13 +6,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::media::MediaKind;
 use str0m::config::{DtlsCert, DtlsVersion, Fingerprint};
 use str0m::format::{Codec, FormatParams};
 use str0m::ice::IceCreds;
-use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as Kind, Mid, Pt};
+use str0m::media::{Frequency, KeyframeRequestKind, MediaKind as Kind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::Rtcp;
 use str0m::rtp::{Extension, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
@@ -24,6 +24,10 @@ use crate::payload::{self, Stamp};
 pub const MID_ID: u8 = 4;
 /// Header extension id of the transport-wide sequence number on every test transport.
 pub const TRANSPORT_CC_ID: u8 = 3;
+/// Header extension id of the RID on every test transport.
+pub const RID_ID: u8 = 5;
+/// Header extension id of the repaired RID on every test transport.
+pub const REPAIRED_RID_ID: u8 = 6;
 
 /// Payload types one peer negotiated.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +70,10 @@ pub struct PeerConfig {
     pub types: PayloadTypes,
     /// Whether RTCP is looked at (costly: every packet is copied).
     pub watch_rtcp: bool,
-    /// Whether transport-wide sequence numbers are sent.
+    /// Whether transport-wide sequence numbers are sent, and answered with feedback.
     pub transport_cc: bool,
+    /// Whether it sends media: without any there is no bandwidth to estimate.
+    pub publishes: bool,
 }
 
 impl PeerConfig {
@@ -84,6 +90,7 @@ impl PeerConfig {
             types: PUBLISHER_TYPES,
             watch_rtcp: true,
             transport_cc: false,
+            publishes: true,
         }
     }
 }
@@ -127,6 +134,10 @@ pub struct Received {
     pub marker: bool,
     /// MID header extension, if the packet carried one.
     pub mid: Option<Mid>,
+    /// When it was captured by the newest sender report: time since the Unix epoch.
+    pub captured: Option<Duration>,
+    /// Payload bytes; none in a packet of padding.
+    pub len: usize,
     /// The payload's stamp; None when it is not what a publisher wrote.
     pub stamp: Option<Stamp>,
 }
@@ -165,8 +176,8 @@ pub struct Peer {
     pub failure: Option<String>,
     /// Media in the order it reached the application.
     pub received: Vec<Received>,
-    /// MIDs for which a key frame was asked since the owner last looked.
-    pub key_frames_wanted: Vec<Mid>,
+    /// MIDs and RIDs for which a key frame was asked since the owner last looked.
+    pub key_frames_wanted: Vec<(Mid, Option<Rid>)>,
     /// RTCP that arrived (with `watch_rtcp`).
     pub rtcp_in: RtcpCount,
     /// RTCP that was sent (with `watch_rtcp`).
@@ -192,6 +203,9 @@ impl Peer {
         });
         direct.set_ice_controlling(true);
         direct.start_dtls(true).expect("DTLS client starts");
+        if config.transport_cc {
+            direct.enable_twcc_feedback();
+        }
         let mut peer = Self {
             rtc,
             local: config.local,
@@ -229,10 +243,24 @@ impl Peer {
 
     /// Declares a stream to send.
     pub fn publish(&mut self, spec: StreamSpec) {
+        self.declare(spec.mid, spec.kind);
+        self.publish_encoding(spec, None);
+    }
+
+    /// Declares one encoding under a MID that is declared.
+    pub fn publish_encoding(&mut self, spec: StreamSpec, rid: Option<&'static str>) {
         let mut direct = self.rtc.direct_api();
-        direct.declare_media(spec.mid.into(), kind(spec.kind));
         let rtx = spec.rtx.map(Ssrc::from);
-        direct.declare_stream_tx(spec.ssrc.into(), rtx, spec.mid.into(), None).set_unpaced(true);
+        let rid = rid.map(Rid::from);
+        let stream = direct.declare_stream_tx(spec.ssrc.into(), rtx, spec.mid.into(), rid);
+        stream.set_unpaced(true);
+        // Without the stack's cap on the share of resends, which gives up at 15 %.
+        stream.set_rtx_cache(2000, Duration::from_secs(3), None);
+    }
+
+    /// Declares a media section to send several encodings in.
+    pub fn declare(&mut self, mid: &'static str, media: MediaKind) {
+        self.rtc.direct_api().declare_media(mid.into(), kind(media));
     }
 
     /// Declares one more SSRC under a MID that [`Peer::publish`] declared.
@@ -347,7 +375,9 @@ impl Peer {
             Event::Connected => self.connected = true,
             Event::Closed => self.closed = true,
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.closed = true,
-            Event::KeyframeRequest(request) => self.key_frames_wanted.push(request.mid),
+            Event::KeyframeRequest(request) => {
+                self.key_frames_wanted.push((request.mid, request.rid));
+            }
             Event::RtpPacket(packet) => self.on_packet(&packet, now),
             Event::RawPacket(raw) => match *raw {
                 RawPacket::RtcpRx(rtcp) => count(&mut self.rtcp_in, &rtcp),
@@ -373,6 +403,8 @@ impl Peer {
             payload_type,
             marker: header.marker,
             mid: header.ext_vals.mid,
+            captured: captured(packet),
+            len: packet.payload.len(),
             stamp: payload::read(kind, &packet.payload),
         });
     }
@@ -406,11 +438,14 @@ fn build(config: &PeerConfig, now: Instant) -> Rtc {
         .set_send_buffer_video(2000)
         .clear_codecs()
         .clear_extension_map()
-        .set_extension(MID_ID, Extension::RtpMid);
+        .set_extension(MID_ID, Extension::RtpMid)
+        .set_extension(RID_ID, Extension::RtpStreamId)
+        .set_extension(REPAIRED_RID_ID, Extension::RepairedRtpStreamId);
     if config.transport_cc {
-        rtc = rtc
-            .set_extension(TRANSPORT_CC_ID, Extension::TransportSequenceNumber)
-            .enable_bwe(Some(str0m::bwe::Bitrate::mbps(20)));
+        rtc = rtc.set_extension(TRANSPORT_CC_ID, Extension::TransportSequenceNumber);
+    }
+    if config.transport_cc && config.publishes {
+        rtc = rtc.enable_bwe(Some(str0m::bwe::Bitrate::mbps(20)));
     }
     if let Some(certificate) = &config.certificate {
         rtc = rtc.set_dtls_cert(certificate.clone());
@@ -424,6 +459,17 @@ fn build(config: &PeerConfig, now: Instant) -> Rtc {
     let audio_rate = Frequency::FORTY_EIGHT_KHZ;
     codecs.add_config(audio.into(), None, Codec::Opus, audio_rate, Some(2), plain());
     rtc.build(now)
+}
+
+/// RFC 3550 section 6.4.1: where the newest sender report puts the packet's timestamp.
+fn captured(packet: &RtpPacket) -> Option<Duration> {
+    let report = packet.last_sender_info?;
+    let ahead =
+        i64::from(packet.header.timestamp.wrapping_sub(report.rtp_time.numer() as u32) as i32);
+    let clock_rate = packet.time.frequency().get();
+    let offset = Duration::from_secs_f64(ahead.unsigned_abs() as f64 / f64::from(clock_rate));
+    let at = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    if ahead < 0 { at.checked_sub(offset) } else { at.checked_add(offset) }
 }
 
 fn kind(kind: MediaKind) -> Kind {

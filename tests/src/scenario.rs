@@ -52,7 +52,7 @@ pub struct Join {
     pub publisher: bool,
     /// Whether the control plane is told a wrong certificate fingerprint.
     pub impostor: bool,
-    /// Whether it sends transport-wide sequence numbers.
+    /// Whether it sends transport-wide sequence numbers and answers them with feedback.
     pub transport_cc: bool,
 }
 
@@ -72,6 +72,11 @@ impl Join {
     /// A subscriber on clean links.
     pub fn subscriber() -> Self {
         Self { publisher: false, ..Self::publisher() }
+    }
+
+    /// The same peer with transport-wide sequence numbers and feedback, as browsers have them.
+    pub fn estimated(self) -> Self {
+        Self { transport_cc: true, ..self }
     }
 
     /// The same peer on other links.

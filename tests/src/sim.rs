@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::command::Command;
+use common::command::{Command, LayerChoice};
 use common::counters::Counters;
 use common::event::{CloseReason, Event};
 use common::id::{CoreId, PeerId};
@@ -17,33 +17,27 @@ use engine::shard::{Shard, ShardConfig};
 use proto::dtls::Certificate;
 use proto::ice::{NodeSecret, issue};
 
+use crate::client::{Client, Watcher};
 use crate::control::Control;
+use crate::decoder::Viewing;
 use crate::link::{Link, LinkConfig};
 use crate::oracle::{self, Oracle, StreamReport};
 use crate::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES, StreamSpec};
 use crate::probe;
 use crate::random::Random;
 pub use crate::scenario::{Join, SimConfig};
-use crate::source::{Shape, Source};
+use crate::source::{Rung, Shape, Source};
 use crate::world::{CoreHost, What, World};
 
 /// MIDs in order of use within one peer.
 pub const MIDS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
 
-struct Client {
-    peer: Peer,
-    id: PeerId,
-    outside: SocketAddr,
-    up: Link,
-    down: Link,
-    sources: Vec<Source>,
-    mids: usize,
-}
-
 struct Watch {
     client: usize,
     track: usize,
     ssrc: u32,
+    /// Whether the stream's frames are told apart by picture numbers: [`Viewing`] judges it.
+    pictures: bool,
 }
 
 /// A running simulation.
@@ -55,6 +49,8 @@ pub struct Sim {
     owners: HashMap<SocketAddr, usize>,
     control: Control,
     watches: Vec<Watch>,
+    /// Of each track, whether its packets carry picture numbers.
+    pictures: Vec<bool>,
     random: Random,
     secret: NodeSecret,
     server: SocketAddr,
@@ -65,9 +61,10 @@ pub struct Sim {
     pub events: Vec<(Duration, Event)>,
     /// When set, every datagram a remote peer sends is also kept here.
     pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
-    /// Engine allocations while media datagrams and media frames were walked (binary `alloc` only).
+    /// Engine allocations in calls that took or sent media, or took a datagram of another kind
+    /// (binary `alloc` only).
     pub media_allocations: u64,
-    /// How many such walks there were.
+    /// How many such calls there were.
     pub media_walks: u64,
 }
 
@@ -89,6 +86,7 @@ impl Sim {
             owners: HashMap::new(),
             control: Control::default(),
             watches: Vec::new(),
+            pictures: Vec::new(),
             server: SocketAddr::from(([192, 0, 2, 1], 3478)),
             fingerprint: certificate.fingerprint(),
             fed: vec![0; config.cores],
@@ -116,6 +114,7 @@ impl Sim {
         config.fingerprint = self.fingerprint;
         config.dtls = join.dtls;
         config.transport_cc = join.transport_cc;
+        config.publishes = join.publisher;
         if !join.publisher {
             config.types = SUBSCRIBER_TYPES;
         }
@@ -134,7 +133,10 @@ impl Sim {
             up: Link::new(join.up, self.random.fork()),
             down: Link::new(join.down, self.random.fork()),
             sources: Vec::new(),
+            watchers: Vec::new(),
+            seen: 0,
             mids: 0,
+            video_lost: 0,
         });
         self.pump(number);
         number
@@ -148,11 +150,41 @@ impl Sim {
         let rtx = (kind == MediaKind::Video).then_some(0x2000_0000 + track as u32);
         let spec = StreamSpec { mid, kind, ssrc, rtx };
         self.clients[client].peer.publish(spec);
-        let sequence = self.random.below(30_000) as u16;
-        self.clients[client].sources.push(Source::new(kind, ssrc, track as u32, shape, sequence));
+        let source = self.source_of(spec, track, shape);
+        self.clients[client].sources.push(source);
         let track = self.control.add_track(client, spec, self.config.signal_ssrc);
         self.push_commands();
         track
+    }
+
+    /// Lets a peer publish a video track with an encoding for each rung, the server learning their
+    /// SSRCs from MIDs and RIDs. Returns the track's number.
+    pub fn publish_simulcast(&mut self, client: usize, rungs: &[Rung]) -> usize {
+        let (mid, kind) = (self.next_mid(client), MediaKind::Video);
+        let track = self.control.track_count();
+        self.clients[client].peer.declare(mid, kind);
+        for (number, rung) in rungs.iter().enumerate() {
+            let ssrc = 0x3000_0000 + (track as u32) * 0x100 + number as u32;
+            let spec = StreamSpec { mid, kind, ssrc, rtx: Some(ssrc + 0x1000_0000) };
+            self.clients[client].peer.publish_encoding(spec, Some(rung.rid));
+            let mut source = self.source_of(spec, track, rung.shape);
+            (source.rid, source.encoding) = (Some(rung.rid), number as u8);
+            self.clients[client].sources.push(source);
+        }
+        let spec = StreamSpec { mid, kind, ssrc: 0, rtx: Some(0) };
+        let rids: Vec<&str> = rungs.iter().map(|rung| rung.rid).collect();
+        self.control.add_simulcast(client, spec, &rids);
+        self.push_commands();
+        track
+    }
+
+    fn source_of(&mut self, spec: StreamSpec, track: usize, shape: Shape) -> Source {
+        let sequence = self.random.below(30_000) as u16;
+        let mut source = Source::new(spec.kind, spec.ssrc, track as u32, shape, sequence);
+        source.mid = spec.mid;
+        self.pictures.resize(track + 1, false);
+        self.pictures[track] |= shape.temporal.is_some();
+        source
     }
 
     /// Subscribes a peer to a track, with or without RTX. Returns the subscription's number.
@@ -163,10 +195,20 @@ impl Sim {
         let rtx = rtx.then_some(0x6000_0000 + number as u32);
         let spec = StreamSpec { mid, kind, ssrc, rtx };
         self.clients[client].peer.subscribe(spec);
-        self.watches.push(Watch { client, track, ssrc });
+        let pictures = self.pictures[track];
+        if pictures {
+            self.clients[client].watchers.push(Watcher::new(ssrc));
+        }
+        self.watches.push(Watch { client, track, ssrc, pictures });
         self.control.add_subscription(client, track, spec);
         self.push_commands();
         number
+    }
+
+    /// Says which encoding a subscription shows.
+    pub fn choose(&mut self, subscription: usize, layers: LayerChoice) {
+        self.control.choose(subscription, layers);
+        self.push_commands();
     }
 
     /// Lets virtual time pass.
@@ -241,9 +283,16 @@ impl Sim {
         &mut self.clients[client].sources[source]
     }
 
-    /// Lets a stopped source go on now.
+    /// Lets a stopped source go on now, with a key frame as encoders do.
     pub fn resume(&mut self, client: usize, source: usize) {
-        self.clients[client].sources[source].next_at = Some(self.world.now);
+        let now = self.world.now;
+        let source = &mut self.clients[client].sources[source];
+        (source.next_at, source.key_wanted) = (Some(now), true);
+    }
+
+    /// Stops a source: it sends nothing until it is resumed.
+    pub fn stop(&mut self, client: usize, source: usize) {
+        self.clients[client].sources[source].next_at = None;
     }
 
     /// A peer's id.
@@ -259,6 +308,22 @@ impl Sim {
     /// Datagrams a peer's links lost: (up, down).
     pub fn lost(&self, client: usize) -> (u64, u64) {
         (self.clients[client].up.lost, self.clients[client].down.lost)
+    }
+
+    /// Video packets a publisher's link lost, resent ones too.
+    pub fn video_lost(&self, client: usize) -> u64 {
+        self.clients[client].video_lost
+    }
+
+    /// A peer's links: (up, down).
+    pub fn links(&self, client: usize) -> (&Link, &Link) {
+        (&self.clients[client].up, &self.clients[client].down)
+    }
+
+    /// The engine's estimate of what a peer's path carries, in bit/s, if it has one.
+    pub fn estimate(&self, client: usize) -> Option<u64> {
+        let id = self.clients[client].id;
+        self.shards.iter().find_map(|shard| shard.estimate(id))
     }
 
     /// The control role, for ids.
@@ -321,6 +386,19 @@ impl Sim {
         StreamReport::judge(packets, watch.track as u32)
     }
 
+    /// How a subscription's pictures looked at the far end so far.
+    pub fn viewing(&self, subscription: usize) -> Viewing {
+        let watch = &self.watches[subscription];
+        let received = &self.clients[watch.client].peer.received;
+        let packets = received.iter().filter(|packet| packet.ssrc == watch.ssrc);
+        Viewing::judge(packets, watch.track as u32, self.world.now)
+    }
+
+    /// The instant it is.
+    pub fn instant(&self) -> Instant {
+        self.world.now
+    }
+
     /// Asks every oracle; panics with all findings.
     pub fn check(&self) {
         let mut findings = self.world.oracle.violations.clone();
@@ -334,7 +412,13 @@ impl Sim {
                     .push(format!("core {core}: fed {fed}, in {came}, out {went}: {counters:?}"));
             }
         }
-        for number in 0..self.watches.len() {
+        for (number, watch) in self.watches.iter().enumerate() {
+            if watch.pictures {
+                let viewing = self.viewing(number);
+                let wrong = viewing.violations.iter().take(5);
+                findings.extend(wrong.map(|wrong| format!("subscription {number}: {wrong}")));
+                continue;
+            }
             let report = self.report(number);
             let wrong = report.broken + report.foreign + report.repeated + report.torn;
             if wrong > 0 {
@@ -438,7 +522,10 @@ impl Sim {
 
     fn call(&mut self, core: usize, f: impl FnOnce(&mut Shard, Instant, &mut CoreHost<'_>)) {
         let shard = &mut self.shards[core];
-        let walked = |shard: &Shard| shard.counters().media_in + shard.counters().frames_in;
+        let walked = |shard: &Shard| {
+            let counters = shard.counters();
+            counters.media_in + counters.frames_in + counters.media_out + counters.control_in
+        };
         let (before, allocated) = (walked(shard), probe::allocations());
         self.world.slots = self.config.slots;
         let now = self.world.now;
@@ -487,6 +574,7 @@ impl Sim {
     fn pump(&mut self, number: usize) {
         let now = self.world.now;
         let client = &mut self.clients[number];
+        client.watch(now);
         while let Some(datagram) = client.peer.poll_datagram() {
             if datagram.to != self.server {
                 continue;
@@ -495,51 +583,13 @@ impl Sim {
             if let Some(recorded) = &mut self.recorded {
                 recorded.push((from, bytes.clone()));
             }
-            for at in client.up.send(bytes.len(), now).into_iter().flatten() {
+            for at in client.send(&bytes, now).into_iter().flatten() {
                 let bytes = bytes.clone();
                 self.world.schedule(at, What::ToServer { from, owner: Some(number), bytes });
             }
         }
         client.start_sources(now);
-        for mid in std::mem::take(&mut client.peer.key_frames_wanted) {
-            let place = MIDS.iter().position(|known| mid == (*known).into());
-            if let Some(source) = place.and_then(|place| client.sources.get_mut(place)) {
-                source.key_wanted = true;
-            }
-        }
-    }
-}
-
-impl Client {
-    fn next_deadline(&self) -> Instant {
-        let sources = self.sources.iter().filter_map(|source| source.next_at);
-        sources.chain([self.peer.next_deadline()]).min().unwrap_or(self.peer.next_deadline())
-    }
-
-    fn on_deadline(&mut self, now: Instant, since: Duration) {
-        if self.peer.next_deadline() <= now {
-            self.peer.on_deadline(now);
-        }
-        for source in &mut self.sources {
-            if source.next_at.is_some_and(|at| at <= now) {
-                for packet in source.frame(now, since) {
-                    self.peer.send(packet, now);
-                }
-            }
-        }
-    }
-
-    /// Starts the sources of a peer that came up.
-    fn start_sources(&mut self, now: Instant) {
-        if !self.peer.connected {
-            return;
-        }
-        for (place, source) in self.sources.iter_mut().enumerate() {
-            if source.next_at.is_none() && source.counter == 0 {
-                // Sources of one peer never fire in the same instant: one seed, one order.
-                source.next_at = Some(now + Duration::from_micros(5_000 + 1_700 * place as u64));
-            }
-        }
+        client.take_key_frame_wishes();
     }
 }
 

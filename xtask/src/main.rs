@@ -6,6 +6,7 @@
 mod bench;
 mod browser;
 mod process;
+mod scoreboard;
 mod steps;
 mod tidy;
 
@@ -23,6 +24,8 @@ Commands:
              --filter <text>  only the browser tests whose name contains <text>
   check    tidy, fmt and clippy: what to run before a commit
   tidy     import directions, sizes, unsafe code and words in the project's files
+  scoreboard
+           the simulated trials of media quality; writes tests/SCOREBOARD.md
   bench    the load generator, built in release; what follows is passed on to it
   help     this text
 ";
@@ -48,6 +51,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "test" => steps::run(&Plan::test(rest)?),
         "check" => no_arguments(command, rest).and_then(|()| steps::run(&Plan::check())),
         "tidy" => no_arguments(command, rest).and_then(|()| tidy::run(&process::root()?)),
+        "scoreboard" => no_arguments(command, rest).and_then(|()| scoreboard::run()),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

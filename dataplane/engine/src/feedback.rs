@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::counters::Drop;
 use common::id::TrackId;
-use proto::rtcp::{ReportBlock, RtcpPacket, TwccView, XrBlock, packets};
+use proto::rtcp::{DlrrBlock, ReportBlock, RtcpPacket, TwccView, XrBlock, XrBlocks, packets};
 
 use crate::host::Host;
 use crate::kit::clock::ClockPair;
@@ -93,7 +93,8 @@ fn act(
                 on_picture_loss(tables, place, ssrc, now, host);
             }
         }
-        RtcpPacket::Xr { blocks, .. } => {
+        RtcpPacket::Xr { ssrc, blocks } => {
+            answer_reference_time(tables, place, *ssrc, *blocks, host);
             for block in *blocks {
                 let XrBlock::Dlrr(answers) = block else { continue };
                 answers.for_each(|answer| tables.on_reference_answer(place, &answer, now));
@@ -144,6 +145,26 @@ fn on_sender_report(
     }
     let id = track.id;
     on_sender_report_frame(tables, id, encoding, clock, now, host);
+}
+
+/// RFC 3611 section 4.5, answered at once: the delay is one unit, as none would say that no reference
+/// time came. A pure receiver repeats its requests for lost packets by the round trip it learns.
+fn answer_reference_time(
+    tables: &mut Tables,
+    place: PeerPlace,
+    ssrc: u32,
+    mut blocks: XrBlocks<'_>,
+    host: &mut impl Host,
+) {
+    let time = blocks.find_map(|block| match block {
+        XrBlock::ReferenceTime(time) => Some(time),
+        _ => None,
+    });
+    let Some(time) = time else { return };
+    let answer = DlrrBlock { ssrc, last_reference: (time >> 16) as u32, delay_since_last: 1 };
+    tables.send_rtcp(place, host, |writer, own| {
+        writer.dlrr(own, &[answer]);
+    });
 }
 
 fn on_picture_loss(

@@ -2,6 +2,7 @@
 //! by the worker of the data plane and by the simulator; the engine reaches the world only here.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use common::event::Event;
 use common::id::{CoreId, PeerId, TrackId};
@@ -45,6 +46,8 @@ pub enum FrameHeader {
     Datagram {
         /// Its source address.
         from: SocketAddr,
+        /// When it arrived there.
+        arrival: Instant,
     },
     /// A packet of a track for this core's subscribers. Bytes: the plaintext RTP packet.
     Media {

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::tables::{Outcome, Tables};
 use crate::{feedback, media, setup};
 
-/// Walks one datagram that arrived from `from`; `bytes` is decrypted in place.
+/// Walks one datagram that arrived from `from` at `now`; `bytes` is decrypted in place.
 pub(crate) fn on_datagram(
     tables: &mut Tables,
     from: SocketAddr,
@@ -49,7 +49,7 @@ fn walk(
     }
     let peer = match tables.flows.find(from, now) {
         None => return Outcome::Dropped(Drop::UnknownAddress),
-        Some(Flow::Core(core)) => return Outcome::of_hand_over(core, from, bytes, host),
+        Some(Flow::Core(core)) => return Outcome::of_hand_over(core, from, bytes, now, host),
         Some(Flow::Peer(place)) => place,
     };
     tables.serving = tables.peers.at(peer).map(|peer| peer.id);

@@ -43,7 +43,7 @@ pub(crate) fn on_stun(
             Claim::Dead => return Outcome::Dropped(Drop::StunUnknownUser),
             Claim::Other(core) => {
                 tables.flows.bind(from, Flow::Core(core), now);
-                return Outcome::of_hand_over(core, from, bytes, host);
+                return Outcome::of_hand_over(core, from, bytes, now, host);
             }
             Claim::Mine => match welcome(tables, peer, now, host) {
                 Some(place) => place,

@@ -43,7 +43,10 @@ impl Shard {
         Self { tables, ticker: Ticker::new(now) }
     }
 
-    /// Walks one datagram that arrived from `from`; it is decrypted in place.
+    /// Walks one datagram that arrived from `from` at `now`; it is decrypted in place.
+    ///
+    /// `now` is the network's instant, not the caller's: it may lie up to some 250 ms before what
+    /// earlier calls were given, and nothing in the engine may take it for a monotonic clock.
     pub fn on_datagram(
         &mut self,
         from: SocketAddr,
@@ -63,7 +66,10 @@ impl Shard {
         host: &mut impl Host,
     ) {
         match header {
-            FrameHeader::Datagram { from } => self.on_datagram(from, bytes, now, host),
+            // The other core may have read its clock later than this one.
+            FrameHeader::Datagram { from, arrival } => {
+                self.on_datagram(from, bytes, arrival.min(now), host);
+            }
             FrameHeader::Media { track, packet } => {
                 media::on_frame(&mut self.tables, track, &packet, bytes, now, host);
             }

@@ -7,6 +7,7 @@
 //! What a driver must never do: look into a datagram, or end because of what the network sent.
 
 mod address;
+mod control;
 mod memory;
 mod socket;
 mod waker;
@@ -18,7 +19,7 @@ mod mmsg;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use slots::SendQueue;
 pub use waker::Waker;
@@ -61,6 +62,18 @@ pub struct DriverConfig {
     pub receive_buffers: usize,
     /// Wanted size of the kernel's buffers per socket and direction, in bytes.
     pub socket_buffer: usize,
+}
+
+/// One received datagram, lent for the length of one call.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// Its source.
+    pub from: SocketAddr,
+    /// When the kernel took it from the network, by the wall clock, which may be stepped at any
+    /// time; None when the kernel gave no stamp.
+    pub stamp: Option<SystemTime>,
+    /// Its bytes; may be changed in place.
+    pub bytes: &'a mut [u8],
 }
 
 /// What one call of [`Driver::receive`] took.
@@ -169,11 +182,11 @@ impl Driver {
     }
 
     /// Shows at most about `budget` datagrams to `each`, in their order of arrival per socket, with
-    /// their source address and the send queue. Never sleeps. The bytes may be changed in place.
+    /// the send queue. Never sleeps.
     pub fn receive(
         &mut self,
         budget: usize,
-        each: impl FnMut(SocketAddr, &mut [u8], &mut SendQueue),
+        each: impl FnMut(Datagram<'_>, &mut SendQueue),
     ) -> ReceiveReport {
         match &mut self.receiver {
             Receiver::Uring(receiver) => receiver.receive(&mut self.sends, budget, each),

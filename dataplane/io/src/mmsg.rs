@@ -2,7 +2,6 @@
 //! refuse io_uring, and the reference the ring is tested against. Same surface, same rules.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,13 +9,14 @@ use std::time::Duration;
 use common::limits::DATAGRAM_MAX;
 
 use crate::address::{RAW_LEN, RawAddress, decode};
+use crate::control::{CONTROL_LEN, stamp_of};
 use crate::group::Run;
 use crate::memory::Slab;
 use crate::message::Batch;
 use crate::slots::{Backend, SendQueue, Slots, family};
 use crate::socket::Bound;
 use crate::waker::Waker;
-use crate::{DriverConfig, ReceiveReport};
+use crate::{Datagram, DriverConfig, ReceiveReport};
 
 /// Messages per call. Chosen: beyond 32 a call's own cost no longer shows.
 const BATCH: usize = 64;
@@ -138,6 +138,7 @@ pub(crate) struct Receiver {
 
 /// Where a call of recvmmsg writes to.
 struct Inbox {
+    /// One buffer per message: room for the payload, behind it for control messages.
     slab: Slab,
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
@@ -168,7 +169,7 @@ impl Receiver {
         &mut self,
         sends: &mut SendQueue,
         budget: usize,
-        mut each: impl FnMut(SocketAddr, &mut [u8], &mut SendQueue),
+        mut each: impl FnMut(Datagram<'_>, &mut SendQueue),
     ) -> ReceiveReport {
         let mut report = ReceiveReport::default();
         let mut left = budget;
@@ -183,9 +184,9 @@ impl Receiver {
             for index in 0..count {
                 if self.inbox.is_cut(index) {
                     report.oversize += 1;
-                } else if let Some((from, bytes)) = self.inbox.datagram(index) {
+                } else if let Some(datagram) = self.inbox.datagram(index) {
                     report.datagrams += 1;
-                    each(from, bytes, sends);
+                    each(datagram, sends);
                 }
             }
         }
@@ -196,7 +197,7 @@ impl Receiver {
 
 impl Inbox {
     fn new(batch: usize) -> io::Result<Self> {
-        let slab = Slab::new(batch, DATAGRAM_MAX)?;
+        let slab = Slab::new(batch, DATAGRAM_MAX + CONTROL_LEN)?;
         let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: DATAGRAM_MAX };
         let mut vectors = vec![empty; batch].into_boxed_slice();
         let mut addresses = vec![RawAddress::empty(); batch].into_boxed_slice();
@@ -208,6 +209,7 @@ impl Inbox {
             header.msg_hdr.msg_name = (&raw mut addresses[index]).cast();
             header.msg_hdr.msg_iov = &raw mut vectors[index];
             header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = slab.pointer(index).wrapping_add(DATAGRAM_MAX).cast();
         }
         Ok(Self { slab, headers, vectors, addresses })
     }
@@ -217,13 +219,15 @@ impl Inbox {
         debug_assert_eq!(self.vectors.len(), self.headers.len());
         for header in &mut self.headers[..wanted] {
             header.msg_hdr.msg_namelen = RAW_LEN as libc::socklen_t;
+            header.msg_hdr.msg_controllen = CONTROL_LEN as _;
         }
         for _ in 0..ERRORS_MAX {
             let headers = self.headers.as_mut_ptr();
             let flags = libc::MSG_DONTWAIT;
             let none = std::ptr::null_mut();
             // SAFETY: `wanted` headers follow the pointer (the slice above), each pointing to an
-            // address, a vector and a buffer of this inbox, which nobody else uses now.
+            // address, a vector and a buffer of this inbox, which nobody else uses now. A buffer
+            // has room for the vector's length and the control length behind it (`Inbox::new`).
             let count =
                 unsafe { libc::recvmmsg(descriptor, headers, wanted as u32, flags as _, none) };
             match usize::try_from(count) {
@@ -241,10 +245,11 @@ impl Inbox {
         self.headers[index].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
-    fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
+    fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
         let header = &self.headers[index];
         let name_len = (header.msg_hdr.msg_namelen as usize).min(RAW_LEN);
         let len = (header.msg_len as usize).min(DATAGRAM_MAX);
+        let control_len = header.msg_hdr.msg_controllen;
         let name = (&raw const self.addresses[index]).cast::<u8>();
         // SAFETY: `name_len` is at most the size of the union, all of whose bytes are initialised
         // (`RawAddress::empty` writes its longest form, the kernel writes over it).
@@ -252,7 +257,9 @@ impl Inbox {
         let from = decode(name)?;
         // SAFETY: the kernel uses the buffer only inside `fill`.
         let bytes = unsafe { self.slab.bytes(index) };
-        bytes.get_mut(..len).map(|bytes| (from, bytes))
+        let (payload, control) = bytes.split_at_mut_checked(DATAGRAM_MAX)?;
+        let stamp = control.get(..control_len).and_then(stamp_of);
+        Some(Datagram { from, stamp, bytes: payload.get_mut(..len)? })
     }
 }
 

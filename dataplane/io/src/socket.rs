@@ -88,6 +88,8 @@ fn open_one(bind: SocketAddr, config: &DriverConfig) -> io::Result<Bound> {
         socket.set_reuse_port(true)?;
     }
     grow_buffers(&socket, config.socket_buffer)?;
+    // A kernel that refuses gives no stamps, which every reader of one must live with anyway.
+    let _ = setsockopt(&socket.as_fd(), sockopt::ReceiveTimestampns, &true);
     let Some(local) = socket.local_addr()?.as_socket() else {
         return Err(io::Error::other("a socket without an address"));
     };

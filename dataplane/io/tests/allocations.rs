@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use io::{Driver, DriverChoice, DriverConfig};
+use io::{Datagram, Driver, DriverChoice, DriverConfig};
 
 struct Counting;
 
@@ -56,7 +56,8 @@ fn sixty_thousand_packets_cost_no_allocation() {
             let mut left = 20;
             while left != 0 {
                 driver.wait(Duration::from_millis(100)).unwrap();
-                let report = driver.receive(256, |from, bytes, sends| {
+                let report = driver.receive(256, |Datagram { from, bytes, stamp }, sends| {
+                    assert!(stamp.is_some());
                     // Five out for one in: the queue flushes on its own in between.
                     for _ in 0..5 {
                         let slot = sends.reserve().expect("no slot");

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::limits::{DATAGRAM_MAX, SEND_SLOT};
-use io::{Driver, DriverChoice, DriverConfig, DriverKind, ReceiveReport};
+use io::{Datagram, Driver, DriverChoice, DriverConfig, DriverKind, ReceiveReport};
 
 const BOTH: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Mmsg];
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ fn peer(driver: &Driver, family: usize) -> UdpSocket {
 fn collect(
     driver: &mut Driver,
     count: u64,
-    mut each: impl FnMut(SocketAddr, &mut [u8], &mut io::SendQueue),
+    mut each: impl FnMut(Datagram<'_>, &mut io::SendQueue),
 ) -> ReceiveReport {
     let end = Instant::now() + PATIENCE;
     let mut sum = ReceiveReport::default();
@@ -68,7 +68,7 @@ fn settle(driver: &mut Driver) {
         assert!(Instant::now() < end, "slots are missing");
         driver.submit().unwrap();
         driver.wait(Duration::from_millis(1)).unwrap();
-        driver.receive(64, |_, _, _| ());
+        driver.receive(64, |_, _| ());
     }
 }
 
@@ -89,7 +89,7 @@ fn datagrams_arrive_whole_from_their_sources_and_answers_return() {
         }
         let total = u64::from(rounds) * peers.len() as u64;
         let mut seen: HashMap<SocketAddr, Vec<Vec<u8>>> = HashMap::new();
-        let report = collect(&mut driver, total, |from, bytes, sends| {
+        let report = collect(&mut driver, total, |Datagram { from, bytes, .. }, sends| {
             seen.entry(from).or_default().push(bytes.to_vec());
             bytes.reverse();
             let slot = sends.reserve().unwrap();
@@ -123,7 +123,7 @@ fn a_tiny_buffer_ring_loses_nothing() {
             sender.send(&number.to_be_bytes()).unwrap();
         }
         let mut next = 0u32;
-        collect(&mut driver, 500, |_, bytes, _| {
+        collect(&mut driver, 500, |Datagram { bytes, .. }, _| {
             assert_eq!(bytes, next.to_be_bytes());
             next += 1;
         });
@@ -139,12 +139,12 @@ fn one_receive_drains_what_is_queued_up_to_its_budget() {
             sender.send(b"queued").unwrap();
         }
         driver.wait(PATIENCE).unwrap();
-        assert_eq!(driver.receive(150, |_, _, _| ()).datagrams, 150, "{choice:?}");
+        assert_eq!(driver.receive(150, |_, _| ()).datagrams, 150, "{choice:?}");
         // What is left must not be slept over.
         let start = Instant::now();
         driver.wait(PATIENCE).unwrap();
         assert!(start.elapsed() < PATIENCE / 2);
-        assert_eq!(driver.receive(150, |_, _, _| ()).datagrams, 50, "{choice:?}");
+        assert_eq!(driver.receive(150, |_, _| ()).datagrams, 50, "{choice:?}");
     }
 }
 
@@ -178,7 +178,7 @@ fn a_wake_before_the_sleep_is_not_lost() {
         for _ in 0..100 {
             driver.waker().wake();
             // The wake may be noted on the way of receiving; the next sleep must still end.
-            driver.receive(8, |_, _, _| ());
+            driver.receive(8, |_, _| ());
             let start = Instant::now();
             driver.wait(PATIENCE).unwrap();
             assert!(start.elapsed() < PATIENCE / 2, "{choice:?}: lost");
@@ -209,7 +209,7 @@ fn a_datagram_that_is_too_long_is_counted_and_dropped() {
         sender.send(&[3; 60_000]).unwrap();
         sender.send(&[]).unwrap();
         let mut lengths = Vec::new();
-        let report = collect(&mut driver, 4, |_, bytes, _| lengths.push(bytes.len()));
+        let report = collect(&mut driver, 4, |Datagram { bytes, .. }, _| lengths.push(bytes.len()));
         assert_eq!(report, ReceiveReport { datagrams: 2, oversize: 2 }, "{choice:?}");
         assert_eq!(lengths, [DATAGRAM_MAX, 0]);
     }
@@ -232,7 +232,7 @@ fn unreachable_destinations_are_counted_and_end_nothing() {
         for _ in 0..20 {
             answering.send(b"still there?").unwrap();
         }
-        collect(&mut driver, 20, |_, _, _| ());
+        collect(&mut driver, 20, |_, _| ());
         settle(&mut driver);
         assert_eq!(driver.take_send_failures(), 2, "{choice:?}");
         assert_eq!(driver.take_send_failures(), 0);
@@ -328,11 +328,13 @@ fn a_hundred_thousand_packets_leave_nothing_behind() {
                 assert_eq!(buffer[0], (batch + number) as u8);
                 other.send(&buffer[..1_200]).unwrap();
             }
-            collect(&mut driver, 50, |from, bytes, _| assert_eq!((from, bytes.len()), (to, 1_200)));
+            collect(&mut driver, 50, |Datagram { from, bytes, .. }, _| {
+                assert_eq!((from, bytes.len()), (to, 1_200))
+            });
         }
         settle(&mut driver);
         assert_eq!(driver.take_send_failures(), 0);
-        assert_eq!(driver.receive(10, |_, _, _| ()), ReceiveReport::default());
+        assert_eq!(driver.receive(10, |_, _| ()), ReceiveReport::default());
     }
 }
 
@@ -348,7 +350,7 @@ fn drivers_of_one_group_share_the_flows_and_a_closed_one_leaves_the_group() {
         let count = |driver: &mut Driver| {
             let mut sum = 0;
             while driver.wait(Duration::from_millis(50)).is_ok() {
-                match driver.receive(100, |_, _, _| ()).datagrams {
+                match driver.receive(100, |_, _| ()).datagrams {
                     0 => break,
                     more => sum += more,
                 }
@@ -387,5 +389,35 @@ fn bounds_of_the_configuration_are_kept() {
     for choice in BOTH {
         open(&DriverConfig { send_slots: 1, receive_buffers: 1, ..config(choice) });
         open(&DriverConfig { send_slots: 32_768, receive_buffers: 32_768, ..config(choice) });
+    }
+}
+
+/// How long a datagram lies in the socket's buffer before anybody looks.
+const UNSEEN: Duration = Duration::from_millis(50);
+
+#[test]
+fn the_stamp_is_the_time_of_arrival_and_not_that_of_looking() {
+    for choice in BOTH {
+        let mut driver = open(&config(choice));
+        let peers = [peer(&driver, 0), peer(&driver, 1)];
+        // Just after open the kernel may still be turning its stamps on, and then gives the time of
+        // looking instead: datagrams until one is stamped before the look.
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let before = SystemTime::now();
+            peers.iter().for_each(|peer| assert_eq!(peer.send(b"stamped").unwrap(), 7));
+            let sent = SystemTime::now();
+            std::thread::sleep(UNSEEN);
+            let mut in_time = 0;
+            collect(&mut driver, 2, |datagram, _| {
+                let stamp = datagram.stamp.expect("no stamp");
+                assert!(before <= stamp, "{choice:?}: stamped before it was sent");
+                in_time += usize::from(stamp <= sent + UNSEEN / 2);
+            });
+            if in_time == peers.len() {
+                break;
+            }
+            assert!(Instant::now() < end, "{choice:?}: stamped when it was looked at");
+        }
     }
 }

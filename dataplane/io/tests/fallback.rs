@@ -56,6 +56,6 @@ fn a_refused_ring_is_replaced_by_plain_calls_and_the_reason_kept() {
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     peer.send_to(b"works", driver.local_addresses()[0]).unwrap();
     driver.wait(Duration::from_secs(5)).unwrap();
-    let report = driver.receive(8, |_, bytes, _| assert_eq!(bytes, b"works"));
+    let report = driver.receive(8, |datagram, _| assert_eq!(datagram.bytes, b"works"));
     assert_eq!(report.datagrams, 1);
 }

@@ -3,18 +3,21 @@
 //! goes on; layers of one encoding are given up at the next picture and taken up where the frame
 //! says that a decoder can follow.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use proto::payload::facts::{Indication, Target};
+use proto::payload::facts::Target;
 
 use crate::kit::packet::Packet;
 
 /// A picture starts without a recognised key frame after this long: what is encrypted end to end
 /// cannot be recognised. Chosen: above the time a publisher takes to answer a PLI.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1_500);
-/// Higher temporal layers usually find a frame to begin at within one pattern of layers; after this
-/// long a key frame is asked for.
-const RAISE_PATIENCE: Duration = Duration::from_millis(1_000);
+/// A change of temporal layers usually finds its frame within one pattern of layers; after this long
+/// a key frame is asked for.
+const TEMPORAL_PATIENCE: Duration = Duration::from_millis(1_000);
+/// Fewer spatial layers find theirs within a few pictures, unless only key frames join the layers.
+const LOWER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The layers of one subscription.
 pub(crate) struct Layers {
@@ -28,8 +31,10 @@ pub(crate) struct Layers {
     target: Target,
     /// Layers that are wanted.
     wanted_target: Target,
-    /// Since when higher layers are wanted than forwarded.
-    raising: Option<Instant>,
+    /// What there is of the wanted layers, as far as the publisher says.
+    wish: Target,
+    /// Since when a change of the layers is pending.
+    changing: Option<Instant>,
     /// Timestamp of the newest picture.
     picture: Option<u32>,
     /// Nothing is to be sent at all.
@@ -45,7 +50,8 @@ impl Layers {
             seen: None,
             target: Target::ALL,
             wanted_target: Target::ALL,
-            raising: None,
+            wish: Target::ALL,
+            changing: None,
             picture: None,
             paused: false,
         }
@@ -95,11 +101,12 @@ impl Layers {
 
     /// Wants the layers of `target`.
     pub(super) fn aim(&mut self, target: Target, now: Instant) {
+        if self.wanted_target == target {
+            return;
+        }
         self.wanted_target = target;
-        self.raising = match is_within(target, self.target) {
-            true => None,
-            false => self.raising.or(Some(now)),
-        };
+        self.wish = target;
+        self.changing = (target != self.target).then_some(now);
     }
 
     /// The encoding whose key frame is needed, if one is: the wanted one, or encoding 0 while any
@@ -108,10 +115,14 @@ impl Layers {
         if self.paused {
             return None;
         }
-        let late = |since| now.saturating_duration_since(since) >= RAISE_PATIENCE;
-        let higher = self.wanted_target.spatial() > self.target.spatial();
-        let raises = self.raising.is_some_and(|since| higher || late(since));
-        (self.waiting.is_some() || raises).then_some(self.wanted.unwrap_or(0))
+        let patience = match self.wish.spatial().cmp(&self.target.spatial()) {
+            Ordering::Greater => Duration::ZERO,
+            Ordering::Less => LOWER_PATIENCE,
+            Ordering::Equal => TEMPORAL_PATIENCE,
+        };
+        let pending = self.changing.filter(|_| self.wish != self.target);
+        let stuck = pending.is_some_and(|since| now.saturating_duration_since(since) >= patience);
+        (self.waiting.is_some() || stuck).then_some(self.wanted.unwrap_or(0))
     }
 
     /// Whether a new source may begin with this packet, while `shown` is shown.
@@ -136,50 +147,51 @@ impl Layers {
         }
         // A key frame of another encoding than the wanted one: all of it until the wanted one comes.
         let right = self.wanted.is_none_or(|wanted| wanted == packet.encoding);
-        self.target = if right { self.wanted_target } else { Target::ALL };
-        self.raising = None;
+        self.wish = packet.frame.available.nearest(self.wanted_target);
+        self.target = if right { self.wish } else { Target::ALL };
+        self.changing = None;
         self.picture = Some(packet.timestamp);
     }
 
     /// Looks whether the layers change with this packet, which is the newest of the source shown.
     /// Returns whether they did.
-    pub(super) fn advance(&mut self, packet: &Packet) -> bool {
+    pub(super) fn advance(&mut self, packet: &Packet, now: Instant) -> bool {
         let new_picture = self.picture.replace(packet.timestamp) != Some(packet.timestamp);
-        if self.target == self.wanted_target {
+        let available = packet.frame.available;
+        let wish = match available.contains(self.wanted_target) {
+            true => self.wanted_target,
+            false => available.nearest(self.wanted_target),
+        };
+        if self.target == wish {
+            self.wish = wish;
             return false;
         }
-        let change = if is_within(self.wanted_target, self.target) {
-            new_picture
-        } else {
-            let follows = packet.frame.indications.of(self.wanted_target) == Indication::Switch;
-            packet.frame.starts && follows || packet.frame.key
-        };
+        if std::mem::replace(&mut self.wish, wish) != wish {
+            self.changing = Some(now);
+        }
+        // Fewer temporal layers are allowed at every frame; a picture is not cut in two for that.
+        let fewer =
+            wish.spatial() == self.target.spatial() && wish.temporal() <= self.target.temporal();
+        let change = packet.frame.allows(Some(self.target), wish) && (new_picture || !fewer);
         if change {
-            self.target = self.wanted_target;
-            self.raising = None;
+            self.target = wish;
+            self.changing = None;
         }
         change
     }
 
     /// Whether a packet of the source shown belongs to what is forwarded.
     pub(super) fn includes(&self, packet: &Packet) -> bool {
-        !self.paused
-            && !packet.is_padding()
-            && packet.frame.indications.of(self.target) != Indication::Absent
+        !self.paused && !packet.is_padding() && packet.frame.indications.includes(self.target)
     }
 
     /// The marker bit: the last packet of a picture as far as it is forwarded.
     pub(super) fn marker(&self, packet: &Packet) -> bool {
-        packet.marker || packet.frame.ends && packet.frame.spatial == self.target.spatial()
+        packet.frame.ends_picture(self.target, packet.marker)
     }
 
     fn wait(&mut self, now: Instant) {
         self.waiting = Some(now);
         self.seen = None;
     }
-}
-
-/// Whether every layer of `small` is one of `large`.
-fn is_within(small: Target, large: Target) -> bool {
-    small.spatial() <= large.spatial() && small.temporal() <= large.temporal()
 }

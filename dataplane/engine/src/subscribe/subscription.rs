@@ -150,7 +150,7 @@ impl Subscription {
             return Pick::Skip;
         }
         let Some((payload_type, skipped)) = self.leaves_as(packet) else { return Pick::Skip };
-        if self.rewrite.is_newest(packet) && self.layers.advance(packet) {
+        if self.rewrite.is_newest(packet) && self.layers.advance(packet, now) {
             self.rename();
         }
         if !self.layers.includes(packet) {

@@ -48,9 +48,10 @@ impl Outcome {
         core: CoreId,
         from: SocketAddr,
         bytes: &[u8],
+        arrival: Instant,
         host: &mut impl Host,
     ) -> Self {
-        if host.hand(core, FrameHeader::Datagram { from }, bytes) {
+        if host.hand(core, FrameHeader::Datagram { from, arrival }, bytes) {
             Outcome::HandedOver
         } else {
             Outcome::Dropped(Drop::HandOverFull)

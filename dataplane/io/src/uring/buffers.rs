@@ -4,14 +4,15 @@
 //! until [`Buffers::give_back`] consumes it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use common::limits::DATAGRAM_MAX;
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
+use crate::Datagram;
 use crate::address::{RAW_LEN, decode};
+use crate::control::{CONTROL_LEN, stamp_of};
 use crate::memory::Slab;
 
 /// The group all receives of a ring pick from.
@@ -19,8 +20,10 @@ pub(crate) const GROUP: u16 = 0;
 /// What the kernel writes first: lengths of name, control data and payload, and flags, 32 bits each
 /// (struct io_uring_recvmsg_out).
 const HEADER: usize = 16;
-/// Where the payload starts: behind the header and room for an address of either family.
-const PAYLOAD: usize = HEADER + RAW_LEN;
+/// Where control messages start: behind the header and room for an address of either family.
+const CONTROL: usize = HEADER + RAW_LEN;
+/// Where the payload starts: behind room for the control messages.
+const PAYLOAD: usize = CONTROL + CONTROL_LEN;
 /// What the kernel may write into one buffer. A longer datagram is cut, and marked so.
 const BUFFER: usize = PAYLOAD + DATAGRAM_MAX;
 /// Distance of buffers: whole cache lines.
@@ -41,8 +44,8 @@ impl Arrival {
 
 /// What an arrival turned out to be.
 pub(crate) enum Content<'a> {
-    /// A datagram and its source.
-    Datagram(SocketAddr, &'a mut [u8]),
+    /// A datagram.
+    Datagram(Datagram<'a>),
     /// A datagram longer than [`DATAGRAM_MAX`].
     Oversize,
     /// Nothing of use.
@@ -100,7 +103,9 @@ impl Buffers {
                 .copied()
                 .map(u32::from_ne_bytes)
         };
-        let (Some(name), Some(payload), Some(flags)) = (word(0), word(2), word(3)) else {
+        let (Some(name), Some(control), Some(payload), Some(flags)) =
+            (word(0), word(1), word(2), word(3))
+        else {
             return Content::Nothing;
         };
         if flags & libc::MSG_TRUNC as u32 != 0 || payload as usize > DATAGRAM_MAX {
@@ -109,8 +114,10 @@ impl Buffers {
         let name = (name as usize).min(RAW_LEN);
         let end = (PAYLOAD + payload as usize).min(len);
         let from = bytes.get(HEADER..HEADER + name).and_then(decode);
+        let control = (control as usize).min(CONTROL_LEN);
+        let stamp = bytes.get(CONTROL..CONTROL + control).and_then(stamp_of);
         match (from, bytes.get_mut(PAYLOAD..end)) {
-            (Some(from), Some(payload)) => Content::Datagram(from, payload),
+            (Some(from), Some(bytes)) => Content::Datagram(Datagram { from, stamp, bytes }),
             _ => Content::Nothing,
         }
     }

@@ -8,7 +8,6 @@ mod setup;
 mod token;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use buffers::{Buffers, Content};
@@ -17,7 +16,7 @@ pub(crate) use ring::Ring;
 use crate::slots::{Backend, SendQueue, family};
 use crate::socket::Bound;
 use crate::waker::Waker;
-use crate::{DriverConfig, ReceiveReport};
+use crate::{Datagram, DriverConfig, ReceiveReport};
 
 /// Most submissions handed over in one enter.
 const SUBMISSIONS_MAX: usize = 4_096;
@@ -102,7 +101,7 @@ impl Receiver {
         &mut self,
         sends: &mut SendQueue,
         budget: usize,
-        mut each: impl FnMut(SocketAddr, &mut [u8], &mut SendQueue),
+        mut each: impl FnMut(Datagram<'_>, &mut SendQueue),
     ) -> ReceiveReport {
         let mut report = ReceiveReport::default();
         let mut left = budget;
@@ -118,9 +117,9 @@ impl Receiver {
             };
             left -= 1;
             match self.buffers.content(&arrival) {
-                Content::Datagram(from, bytes) => {
+                Content::Datagram(datagram) => {
                     report.datagrams += 1;
-                    each(from, bytes, sends);
+                    each(datagram, sends);
                 }
                 Content::Oversize => report.oversize += 1,
                 Content::Nothing => {}

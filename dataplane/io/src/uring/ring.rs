@@ -12,6 +12,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use super::buffers::{Arrival, Buffers, GROUP};
 use super::token::Token;
 use crate::address::RAW_LEN;
+use crate::control::CONTROL_LEN;
 use crate::group::Run;
 use crate::message::Batch;
 use crate::slots::{Slots, family};
@@ -49,7 +50,7 @@ pub(crate) struct Ring {
     waker: Waker,
     /// Where the waker's counter is read to; boxed: its place must not move.
     counter: Box<u64>,
-    /// What the receives are told: room for a name, no control data.
+    /// What the receives are told: room for a name and for control messages.
     template: Box<libc::msghdr>,
     /// Failures of receives since the last datagram, and the last one's errno.
     failures: u32,
@@ -71,6 +72,7 @@ impl Ring {
         // SAFETY: integers and pointers, for which zero is a value.
         let mut template: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         template.msg_namelen = RAW_LEN as libc::socklen_t;
+        template.msg_controllen = CONTROL_LEN as _;
         Box::new(Self {
             ring,
             socket_of,

@@ -82,6 +82,8 @@ pub struct Congestion {
     gate: Gate,
     estimate_bps: u64,
     answered: bool,
+    /// Whether the estimate was reduced for want of feedback since feedback came last.
+    outage: bool,
     backed_off_us: i64,
 }
 
@@ -103,6 +105,7 @@ impl Congestion {
             gate: Gate::Open,
             estimate_bps: START_BPS,
             answered: false,
+            outage: false,
             backed_off_us: 0,
         }
     }
@@ -145,6 +148,12 @@ impl Congestion {
         let Some(last_sent_us) = last_sent_us else { return };
         self.answered = true;
         self.unanswered_us = None;
+        if std::mem::take(&mut self.outage) {
+            // What was lost in it is no sign of congestion, and what was before may be again.
+            self.loss = LossBased::new();
+            self.path.forget_loss();
+            self.gate = Gate::Shut;
+        }
         self.update(probe_bps, last_sent_us, now_us);
     }
 
@@ -247,11 +256,12 @@ impl Congestion {
         self.delay.rate.set(self.estimate_bps as f64 * BACK_OFF, now_us);
         self.conclude();
         self.prober.on_estimate(self.estimate_bps as f64, None, Gate::Shut, now_us);
+        self.outage = true;
     }
 
-    /// Says what the allocation sends now and the total it would send next if that fitted, the margin
-    /// it asks for on the way up included (0 when all it wants is sent); bit/s. Probes aim at twice
-    /// the larger one. Call it when it changes.
+    /// Says what the allocation sends now and the total it would send if that fitted, the next step
+    /// or all of them, the margin it asks for on the way up included (0 when all it wants is sent);
+    /// bit/s. Probes aim at twice the larger one, at once when that grew by an eighth.
     pub fn set_demand(&mut self, sent: u64, wanted: u64) {
         self.prober.set_demand(sent, wanted);
     }
@@ -268,7 +278,8 @@ impl Congestion {
     }
 
     /// What must be sent now for a measurement. Media may be sent instead; the rest as padding,
-    /// reported as [`SentKind::Probe`]. Nothing is lost when the caller cannot pad.
+    /// reported as [`SentKind::Probe`]. A caller that cannot pad may leave it, but then the estimate
+    /// stays below one and a half times what arrives.
     pub fn probe(&mut self, now: Instant) -> Option<Probe> {
         let now_us = self.us(now);
         let bytes = self.prober.due(now_us)?;

@@ -63,6 +63,10 @@ impl Path {
         }
     }
 
+    pub(super) fn forget_loss(&mut self) {
+        self.loss = 0.0;
+    }
+
     /// Takes the present delay for the least one, because the path became longer.
     pub(super) fn rebase(&mut self) {
         if let (Some(delay_us), Some(base_us)) = (self.last_delay_us, &mut self.base_us) {

@@ -107,7 +107,8 @@ pub(super) struct Prober {
     last_us: Option<i64>,
     begun: bool,
     demand: Option<Demand>,
-    rose: bool,
+    /// What was useful when the last probe began, in bit/s.
+    probed_for: u64,
     estimate_bps: f64,
     /// How long clusters are for the jitter of the path, and how often the caller comes.
     cluster_us: u64,
@@ -129,7 +130,7 @@ impl Prober {
             last_us: None,
             begun: false,
             demand: None,
-            rose: false,
+            probed_for: 0,
             estimate_bps: start_bps,
             cluster_us: CLUSTER_US,
             call_us: CALL_US,
@@ -138,9 +139,7 @@ impl Prober {
     }
 
     pub(super) fn set_demand(&mut self, sent: u64, wanted: u64) {
-        let demand = Demand { sent, wanted };
-        self.rose |= demand.useful() > self.demand.map_or(0, Demand::useful);
-        self.demand = Some(demand);
+        self.demand = Some(Demand { sent, wanted });
     }
 
     /// Makes clusters long enough for a path with this jitter.
@@ -238,12 +237,11 @@ impl Prober {
         if !self.begun {
             let rates = FIRST_SCALES.map(|scale| Some(scale * self.estimate_bps));
             self.begun = self.start(rates, true, gate, now_us);
-            self.rose &= !self.begun;
             return;
         }
         let passed_us = self.last_us.map_or(i64::MAX, |last_us| now_us - last_us);
         let unmet = self.demand.is_none_or(|demand| demand.wanted != 0);
-        let wait_us = if self.rose {
+        let wait_us = if self.has_risen() {
             ROSE_US
         } else if unmet {
             UNMET_US
@@ -252,10 +250,14 @@ impl Prober {
         };
         if passed_us >= wait_us {
             let rate_bps = FURTHER_SCALE * self.estimate_bps;
-            if self.start([Some(rate_bps), None], true, gate, now_us) || gate == Gate::Open {
-                self.rose = false;
-            }
+            self.start([Some(rate_bps), None], true, gate, now_us);
         }
+    }
+
+    /// Whether clearly more is useful than when the last probe began; measured rates waver.
+    fn has_risen(&self) -> bool {
+        let useful = self.demand.map_or(0, Demand::useful);
+        useful > self.probed_for.saturating_add(self.probed_for / 8)
     }
 
     /// Notes the new estimate, and what a probe measured if this is its result.
@@ -321,6 +323,7 @@ impl Prober {
         }
         self.pending_us = now_us;
         self.last_us = Some(now_us);
+        self.probed_for = self.demand.map_or(0, Demand::useful);
         let faster = further && last_bps < ceiling_bps;
         self.further = faster.then_some((FURTHER_SHARE * last_bps, now_us));
         true
@@ -416,6 +419,11 @@ mod tests {
             let mut seen = 0;
             for tick in 100..2_100 {
                 let now_us = tick * 10 * MS;
+                // What is measured wavers.
+                prober.set_demand(
+                    500_000 + tick as u64 % 7 * 1_000,
+                    wanted / 100 * (100 + tick as u64 % 5),
+                );
                 prober.on_tick(true, Gate::Open, now_us);
                 if prober.due(now_us).is_some() {
                     seen += 1;
