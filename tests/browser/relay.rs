@@ -83,8 +83,9 @@ impl Relay {
     /// Starts a relay to the server's media port. Both directions are `config`.
     pub(crate) fn start(media_port: u16, config: LinkConfig, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let mut direction =
-            || Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0, bytes: 0 });
+        let mut direction = || {
+            Mutex::new(Direction { link: Link::new(config, random.fork()), offered: 0, bytes: 0 })
+        };
         let shared = Arc::new(Shared {
             up: direction(),
             down: direction(),

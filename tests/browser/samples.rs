@@ -1,9 +1,11 @@
 //! What a viewer saw, ten times a second (sampler.js), and the questions that tests of media
 //! quality ask of it. Called by `lossy`, `layers` and `svc`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::pages::Page;
+use crate::pages::{Page, until};
 
 /// Rows in the order of time.
 pub(crate) struct Samples(Vec<Value>);
@@ -34,6 +36,27 @@ impl Samples {
     pub(crate) fn take(page: &Page, session: &Value) -> Self {
         let rows = page.call("samples", std::slice::from_ref(session));
         Self(rows.as_array().unwrap().clone())
+    }
+
+    /// Waits until a second of what was seen is `good`; returns how long that took, and everything
+    /// seen on the way.
+    pub(crate) fn settle(
+        page: &Page,
+        session: &Value,
+        limit: Duration,
+        good: impl Fn(&Self) -> bool,
+    ) -> (Duration, Self) {
+        let start = Instant::now();
+        let mut all = Self::take(page, session);
+        all.0.clear();
+        until("a good second", limit, || {
+            std::thread::sleep(Duration::from_secs(1));
+            let second = Self::take(page, session);
+            let good = good(&second);
+            all.0.extend(second.0);
+            good.then_some(())
+        });
+        (start.elapsed(), all)
     }
 
     /// A figure of every row that has it, with the time of the row.
