@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::pages::{Page, until};
 
+/// A stretch that is good by chance is shorter.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Rows in the order of time.
 pub(crate) struct Samples(Vec<Value>);
 
@@ -38,8 +41,8 @@ impl Samples {
         Self(rows.as_array().unwrap().clone())
     }
 
-    /// Waits until a second of what was seen is `good`; returns how long that took, and everything
-    /// seen on the way.
+    /// Waits until [`SETTLED`] of what was seen is `good`, beginning that much from now; returns how
+    /// long that took, and everything seen on the way.
     pub(crate) fn settle(
         page: &Page,
         session: &Value,
@@ -47,13 +50,14 @@ impl Samples {
         good: impl Fn(&Self) -> bool,
     ) -> (Duration, Self) {
         let start = Instant::now();
+        let _ = Self::take(page, session);
+        std::thread::sleep(SETTLED);
         let mut all = Self::take(page, session);
-        all.0.clear();
-        until("a good second", limit, || {
-            std::thread::sleep(Duration::from_secs(1));
-            let second = Self::take(page, session);
-            let good = good(&second);
-            all.0.extend(second.0);
+        until("what is seen settles", limit, || {
+            std::thread::sleep(SETTLED);
+            let seen = Self::take(page, session);
+            let good = good(&seen);
+            all.0.extend(seen.0);
             good.then_some(())
         });
         (start.elapsed(), all)
