@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tests::link::{Burst, LinkConfig};
-use tests::quality::{Row, SINGLE, Trial};
+use tests::quality::{LADDER, Row, SINGLE, Trial};
 
 /// One row.
 pub(crate) struct Case {
@@ -155,6 +155,7 @@ impl List {
         for seconds in [1, 3] {
             let end = begin + Duration::from_secs(seconds);
             let case = self.add(format!("viewer is cut off for {seconds} s"), publish, view);
+            case.trial.rungs = LADDER[..2].to_vec();
             let trial = case.trial.clone().then(begin, publish, view.with_loss(1.0));
             case.trial = trial.then(end, publish, view);
             let case = self.add(format!("publisher is cut off for {seconds} s"), publish, view);
@@ -170,7 +171,8 @@ impl List {
             let delay = Duration::from_millis(delay_ms);
             let view = LinkConfig::clean(delay).with_loss(0.05);
             let name = format!("viewer {delay_ms} ms away loses 5 %");
-            self.add(name, publish, view).trial.delay = delay;
+            let trial = &mut self.add(name, publish, view).trial;
+            (trial.delay, trial.rungs) = (delay, LADDER[..2].to_vec());
         }
         let jitter = Duration::from_millis(30);
         let disorder = [(jitter, 0.0, "30 ms of jitter"), (Duration::ZERO, 0.05, "5 % overtaken")];

@@ -13,7 +13,8 @@ Written by `cargo xtask scoreboard`; each row is a simulated trial with a fixed 
 a figure is a change of behaviour. One viewer, 20 ms from the node in each direction, watches a
 camera (encodings q 120 kbit/s, h 320 kbit/s, f 1.5 Mbit/s, three temporal layers, 30 frames a
 second, key frames five times as large) and a microphone for 20 s; the publisher is 10 ms away. Rows
-about a publisher have one encoding of 800 kbit/s. Everybody is connected before the links go bad.
+about a publisher have one encoding of 800 kbit/s; viewers far away or cut off have q and h alone, as
+the viewer's stack asks for the last 100 packets only. Everybody is connected before the links go bad.
 
 | column | meaning |
 |---|---|

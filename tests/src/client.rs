@@ -10,6 +10,7 @@ use crate::decoder::Screen;
 use crate::link::Link;
 use crate::oracle::{Kind, kind_of};
 use crate::peer::{PUBLISHER_TYPES, Peer};
+use crate::sim::MIDS;
 use crate::source::Source;
 
 /// A remote peer and its surroundings.
@@ -63,6 +64,12 @@ impl Watcher {
 }
 
 impl Client {
+    /// The next MID in order of use.
+    pub(crate) fn next_mid(&mut self) -> &'static str {
+        self.mids += 1;
+        MIDS[self.mids - 1]
+    }
+
     /// When [`Client::on_deadline`] is due.
     pub(crate) fn next_deadline(&self) -> Instant {
         let sources = self.sources.iter().filter_map(|source| source.next_at);

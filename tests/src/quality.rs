@@ -232,8 +232,8 @@ impl Outcome {
         let uneven = |pair: &&[Shown]| {
             pair[1].at - pair[0].at > FREEZE_MIN || pair[0].encoding != pair[1].encoding
         };
-        let pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
-        let settled = pairs.filter(uneven).next_back().map_or(shown[0].at, |pair| pair[1].at);
+        let mut pairs = shown.windows(2).filter(|pair| pair[1].at >= change);
+        let settled = pairs.rfind(uneven).map_or(shown[0].at, |pair| pair[1].at);
         Some(settled.saturating_duration_since(change))
     }
 
@@ -244,7 +244,9 @@ impl Outcome {
         let recent = self.estimates[place].iter().filter(|(at, _)| *at >= from);
         let estimates: Vec<f64> = recent.map(|(_, estimate)| *estimate as f64).collect();
         let mean = estimates.iter().sum::<f64>() / estimates.len() as f64;
-        (!estimates.is_empty()).then_some(mean / (rate * 8) as f64)
+        // Two digits: the round trip is told in units that depend on the time of day.
+        let part = (mean / (rate * 8) as f64 * 100.0).round() / 100.0;
+        (!estimates.is_empty()).then_some(part)
     }
 }
 

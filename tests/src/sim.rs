@@ -144,7 +144,7 @@ impl Sim {
 
     /// Lets a peer publish a stream as soon as it is connected. Returns the track's number.
     pub fn publish(&mut self, client: usize, kind: MediaKind, shape: Shape) -> usize {
-        let mid = self.next_mid(client);
+        let mid = self.clients[client].next_mid();
         let track = self.control.track_count();
         let ssrc = 0x1000_0000 + track as u32;
         let rtx = (kind == MediaKind::Video).then_some(0x2000_0000 + track as u32);
@@ -160,7 +160,7 @@ impl Sim {
     /// Lets a peer publish a video track with an encoding for each rung, the server learning their
     /// SSRCs from MIDs and RIDs. Returns the track's number.
     pub fn publish_simulcast(&mut self, client: usize, rungs: &[Rung]) -> usize {
-        let (mid, kind) = (self.next_mid(client), MediaKind::Video);
+        let (mid, kind) = (self.clients[client].next_mid(), MediaKind::Video);
         let track = self.control.track_count();
         self.clients[client].peer.declare(mid, kind);
         for (number, rung) in rungs.iter().enumerate() {
@@ -189,7 +189,7 @@ impl Sim {
 
     /// Subscribes a peer to a track, with or without RTX. Returns the subscription's number.
     pub fn subscribe(&mut self, client: usize, track: usize, kind: MediaKind, rtx: bool) -> usize {
-        let mid = self.next_mid(client);
+        let mid = self.clients[client].next_mid();
         let number = self.watches.len();
         let ssrc = 0x5000_0000 + number as u32;
         let rtx = rtx.then_some(0x6000_0000 + number as u32);
@@ -433,12 +433,6 @@ impl Sim {
             }
         }
         assert!(findings.is_empty(), "seed {}: {findings:#?}", self.config.seed);
-    }
-
-    fn next_mid(&mut self, client: usize) -> &'static str {
-        let mids = &mut self.clients[client].mids;
-        *mids += 1;
-        MIDS[*mids - 1]
     }
 
     fn run(&mut self, end: Instant, done: impl Fn(&Sim) -> bool) -> bool {

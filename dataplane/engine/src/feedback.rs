@@ -84,7 +84,7 @@ fn act(
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
                 tables.counters.nacked += 1;
-                tables.resend(place, subscription, sequence, now, host);
+                tables.repair(place, subscription, sequence, now, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),

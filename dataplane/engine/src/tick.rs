@@ -110,6 +110,7 @@ fn serve_peer(
     }
     if (round + place.number() / PHASES).is_multiple_of(ALLOCATE_ROUNDS) {
         tables.allocate(place, now, host);
+        tables.report_changed_clocks(place, now, host);
     }
     tables.report_arrivals(place, now, host);
     let turn = (round + place.number() / PHASES).is_multiple_of(REPORT_ROUNDS);

@@ -16,7 +16,7 @@ use crate::kit::table::SubscriptionPlace;
 pub(crate) use meter::Meter;
 
 /// An encoding without packets for this long, while others of its track have some, is not alive.
-const ENCODING_SILENCE: Duration = Duration::from_millis(700);
+const ENCODING_SILENCE: Duration = Duration::from_millis(450);
 
 /// One encoding as its subscribers on this core see it. `I` indexes the history.
 pub(crate) struct FeedEncoding<I> {

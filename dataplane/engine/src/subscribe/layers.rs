@@ -37,8 +37,10 @@ pub(crate) struct Layers {
     changing: Option<Instant>,
     /// Timestamp of the newest picture.
     picture: Option<u32>,
-    /// Nothing is to be sent at all.
+    /// Nothing is to be sent at all, from the next picture on.
     paused: bool,
+    /// Nothing is sent.
+    stopped: bool,
 }
 
 impl Layers {
@@ -54,6 +56,7 @@ impl Layers {
             changing: None,
             picture: None,
             paused: false,
+            stopped: false,
         }
     }
 
@@ -67,7 +70,7 @@ impl Layers {
         self.wanted_target
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether nothing is to be sent, from the next picture on at the latest.
     pub(crate) fn paused(&self) -> bool {
         self.paused
     }
@@ -79,8 +82,9 @@ impl Layers {
 
     /// Stops sending, or starts again at the next key frame.
     pub(super) fn pause(&mut self, paused: bool, now: Instant) {
-        if self.paused && !paused {
+        if self.stopped && !paused {
             self.wait(now);
+            self.stopped = false;
         }
         self.paused = paused;
     }
@@ -89,7 +93,7 @@ impl Layers {
     pub(super) fn want(&mut self, encoding: u8, shown: Option<u8>, now: Instant) -> bool {
         let changed = self.wanted != Some(encoding);
         self.wanted = Some(encoding);
-        if shown == Some(encoding) && !self.paused {
+        if shown == Some(encoding) && !self.stopped {
             self.waiting = None;
             return false;
         }
@@ -153,6 +157,14 @@ impl Layers {
         self.picture = Some(packet.timestamp);
     }
 
+    /// Whether sending stops before this packet, which is the newest of the source shown: a picture
+    /// is not cut in two.
+    pub(super) fn stops(&mut self, packet: &Packet) -> bool {
+        let stops = self.paused && self.picture != Some(packet.timestamp);
+        self.stopped |= stops;
+        stops
+    }
+
     /// Looks whether the layers change with this packet, which is the newest of the source shown.
     /// Returns whether they did.
     pub(super) fn advance(&mut self, packet: &Packet, now: Instant) -> bool {
@@ -182,7 +194,7 @@ impl Layers {
 
     /// Whether a packet of the source shown belongs to what is forwarded.
     pub(super) fn includes(&self, packet: &Packet) -> bool {
-        !self.paused && !packet.is_padding() && packet.frame.indications.includes(self.target)
+        !self.stopped && !packet.is_padding() && packet.frame.indications.includes(self.target)
     }
 
     /// The marker bit: the last packet of a picture as far as it is forwarded.

@@ -9,4 +9,5 @@ mod subscription;
 mod window;
 
 pub(crate) use header::{seal_packet, seal_padding, seal_rtx};
+pub(crate) use resend::Verdict;
 pub(crate) use subscription::{Pick, Subscription};

@@ -21,6 +21,20 @@ pub(crate) struct Budget {
     repeats: Option<Box<[Repeat; COUNTED]>>,
 }
 
+/// Whether a packet is resent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It is, for so many times now.
+    Granted {
+        /// This time included.
+        repeats: u8,
+    },
+    /// The last resend may still be under way.
+    UnderWay,
+    /// The bucket is empty, or this packet was resent too often.
+    Spent,
+}
+
 #[derive(Clone, Copy)]
 struct Repeat {
     index: u64,
@@ -39,10 +53,10 @@ impl Budget {
         self.saved = (self.saved + 1).min(SAVED_MAX * SENT_PER_RESEND);
     }
 
-    /// Takes a resend of the packet with `index` out; false when the bucket is empty, when it was
-    /// resent too often, or less than `spacing` ago.
-    pub(crate) fn spend(&mut self, index: u64, spacing: Duration, now: Instant) -> bool {
-        let Some(rest) = self.saved.checked_sub(SENT_PER_RESEND) else { return false };
+    /// Asks for a resend of the packet with `index`, which must not be less than `spacing` after
+    /// the last one; takes it out of the bucket if it is granted.
+    pub(crate) fn spend(&mut self, index: u64, spacing: Duration, now: Instant) -> Verdict {
+        let Some(rest) = self.saved.checked_sub(SENT_PER_RESEND) else { return Verdict::Spent };
         let fresh = Repeat { index, at: now, count: 0 };
         let repeats = self
             .repeats
@@ -50,14 +64,15 @@ impl Budget {
         let repeat = &mut repeats[index as usize % COUNTED];
         if repeat.index != index {
             *repeat = fresh;
-        } else if repeat.count >= REPEATS_MAX || now.saturating_duration_since(repeat.at) < spacing
-        {
-            return false;
+        } else if now.saturating_duration_since(repeat.at) < spacing {
+            return Verdict::UnderWay;
+        } else if repeat.count >= REPEATS_MAX {
+            return Verdict::Spent;
         }
         repeat.count += 1;
         repeat.at = now;
         self.saved = rest;
-        true
+        Verdict::Granted { repeats: repeat.count }
     }
 }
 
@@ -67,14 +82,19 @@ mod tests {
 
     const NONE: Duration = Duration::ZERO;
 
+    fn granted(verdict: Verdict) -> bool {
+        matches!(verdict, Verdict::Granted { .. })
+    }
+
     #[test]
     fn resends_are_bounded_by_what_was_sent() {
         let now = Instant::now();
         let mut budget = Budget::new();
-        let saved = (0..10_000).filter(|index| budget.spend(*index, NONE, now)).count();
+        let saved = (0..10_000).filter(|index| granted(budget.spend(*index, NONE, now))).count();
         assert_eq!(saved, SAVED_MAX as usize);
         (0..100).for_each(|_| budget.earn());
-        assert_eq!((0..10_000).filter(|index| budget.spend(*index, NONE, now)).count(), 50);
+        let again = (0..10_000).filter(|index| granted(budget.spend(*index, NONE, now))).count();
+        assert_eq!(again, 50);
     }
 
     #[test]
@@ -82,10 +102,12 @@ mod tests {
         let now = Instant::now();
         let round_trip = Duration::from_millis(40);
         let mut budget = Budget::new();
-        assert!(budget.spend(7, round_trip, now));
-        assert!(!budget.spend(7, round_trip, now + round_trip / 2));
-        assert!(budget.spend(8, round_trip, now + round_trip / 2), "another one");
-        let again = (1..100).filter(|n| budget.spend(7, round_trip, now + round_trip * *n));
+        assert_eq!(budget.spend(7, round_trip, now), Verdict::Granted { repeats: 1 });
+        let soon = now + round_trip / 2;
+        assert_eq!(budget.spend(7, round_trip, soon), Verdict::UnderWay);
+        assert_eq!(budget.spend(8, round_trip, soon), Verdict::Granted { repeats: 1 });
+        let at = |n: u32| now + round_trip * n;
+        let again = (1..100).filter(|n| granted(budget.spend(7, round_trip, at(*n))));
         assert_eq!(again.count(), usize::from(REPEATS_MAX) - 1);
     }
 }

@@ -163,6 +163,11 @@ impl Rewrite {
         self.current.as_ref().map(|segment| segment.clock(source))
     }
 
+    /// The timestamp sent last, in the clock of the shown source.
+    pub(crate) fn newest_source_clock(&self) -> Option<u32> {
+        Some(self.current.as_ref()?.source_clock(self.newest_timestamp))
+    }
+
     /// What was sent with `sequence`; None when it is not of the last two segments.
     pub(crate) fn sent_as(&self, sequence: u16) -> Option<Sent> {
         let index = proto::rtp::extend(self.newest, sequence);

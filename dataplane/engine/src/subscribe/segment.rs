@@ -174,6 +174,11 @@ impl Segment {
         source.wrapping_add(self.timestamp_offset)
     }
 
+    /// An instant of the subscriber's clock in the source's clock.
+    pub(super) fn source_clock(&self, outbound: u32) -> u32 {
+        outbound.wrapping_sub(self.timestamp_offset)
+    }
+
     /// The picture numbers that a packet leaves with.
     pub(super) fn numbers_of(&self, packet: &Packet) -> PictureNumbers {
         let PictureNumbers { picture_id, tl0, frame_number } = packet.picture;

@@ -61,6 +61,12 @@ pub(crate) struct Subscription {
     pub octets: u32,
     /// The last sender report: middle 32 bits of its NTP timestamp, and when it left.
     pub reported: Option<(u32, Instant)>,
+    /// Outbound index of the newest key frame's first packet: what is lost before it is not missed.
+    pub newest_key: u64,
+    /// When a key frame was asked for because a loss could not be repaired.
+    pub rescued: Option<Instant>,
+    /// The source changed since: its clock is to be told.
+    pub clock_due: bool,
     payloads: Vec<PayloadMapping>,
 }
 
@@ -90,6 +96,9 @@ impl Subscription {
             packets: 0,
             octets: 0,
             reported: None,
+            newest_key: 0,
+            rescued: None,
+            clock_due: false,
             payloads: facts.payloads.clone(),
         }
     }
@@ -125,11 +134,8 @@ impl Subscription {
         self.layers.want(encoding, self.rewrite.encoding(), now)
     }
 
-    /// Sends nothing from now on, or starts again at the next key frame.
+    /// Sends nothing from the next picture on, or starts again at the next key frame.
     pub(crate) fn pause(&mut self, paused: bool, now: Instant) {
-        if paused && !self.layers.paused() {
-            self.rewrite.forget_source();
-        }
         self.layers.pause(paused, now);
     }
 
@@ -150,8 +156,14 @@ impl Subscription {
             return Pick::Skip;
         }
         let Some((payload_type, skipped)) = self.leaves_as(packet) else { return Pick::Skip };
-        if self.rewrite.is_newest(packet) && self.layers.advance(packet, now) {
-            self.rename();
+        if self.rewrite.is_newest(packet) {
+            if self.layers.stops(packet) {
+                self.rewrite.forget_source();
+                return Pick::Skip;
+            }
+            if self.layers.advance(packet, now) {
+                self.rename();
+            }
         }
         if !self.layers.includes(packet) {
             let late = self.rewrite.leave_out(packet, now);
@@ -163,6 +175,10 @@ impl Subscription {
             });
         }
         match self.rewrite.forward(packet, now) {
+            Some(placed) if packet.frame.key => {
+                self.newest_key = self.newest_key.max(placed.index);
+                Pick::Forward(self.numbers(packet, placed, (payload_type, skipped)))
+            }
             Some(placed) => Pick::Forward(self.numbers(packet, placed, (payload_type, skipped))),
             None => Pick::Skip,
         }
@@ -266,6 +282,7 @@ impl Subscription {
         let aligned = self.aligned(packet, shown, clock);
         self.rewrite.begin(self.feed, packet, (self.clock_rate, aligned), now);
         self.layers.begun(packet);
+        self.clock_due = true;
         self.rename();
         true
     }

@@ -3,6 +3,7 @@
 //! on the lowest, then all are raised rung by rung, in turn, as far as the estimate goes. So tracks
 //! have equal priority, and audio comes first.
 
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use common::command::LayerChoice;
@@ -23,10 +24,12 @@ const RUNGS_MAX: usize = ENCODINGS_MAX * SPATIAL_MAX as usize + TEMPORAL_MAX as 
 const STEP_MIN: u64 = 1;
 /// A higher rung than the present one must fit with this much to spare (in 1/16): else small changes
 /// of rates and estimate make layers flap.
-const SPARE: u64 = 2;
-/// The lowest rung is kept while at least this part (in 1/16) of it fits; below, video pauses so that
-/// audio gets through.
+const SPARE: u64 = 1;
+/// The lowest rung is kept while at least this part (in 1/16) of it fits; below, on a path under
+/// strain, video pauses so that audio gets through.
 const LOWEST_MIN: u64 = 10;
+/// Probing goes on until the estimate is this many times what everything costs.
+const HEADROOM: u64 = 2;
 /// Share of an estimate for what is sent beside media: RTCP, resends.
 const OVERHEAD: u64 = 1;
 
@@ -165,10 +168,19 @@ impl Share {
         self.ladder.rungs().last().map_or(0, |rung| rung.rate)
     }
 
-    /// What going one rung up must have free, and what it will use.
-    fn next(&self) -> Option<(u64, u64)> {
+    /// How the choice differs from what is shown.
+    fn moves(&self) -> Ordering {
+        self.present.map_or(Ordering::Equal, |present| self.chosen.cmp(&present))
+    }
+
+    /// What going one rung up must have free, and what it will use; nothing where that is above
+    /// what is shown and the brake is not `open`.
+    fn next(&self, open: bool) -> Option<(u64, u64)> {
         let next = self.ladder.rungs().get(self.chosen + 1)?;
         let rises = self.present.is_none_or(|present| self.chosen + 1 > present);
+        if rises && !open && self.present.is_some() {
+            return None;
+        }
         let spare = if rises { next.rate * SPARE / 16 } else { 0 };
         let more = next.rate.saturating_sub(self.rate());
         Some((more + spare, more))
@@ -198,16 +210,27 @@ impl Tables {
         }
         let budget =
             estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 16).saturating_sub(fixed));
-        let used = raise(&mut shares, budget, lowest);
-        let pause = used * LOWEST_MIN / 16 > budget;
+        let open = peer.downlink.as_ref().is_none_or(|downlink| downlink.brake.is_open(now));
+        let used = raise(&mut shares, budget, lowest, open);
+        let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);
+        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+        let pause = downlink.is_some_and(|downlink| downlink.pauses(short, fits, now));
         for share in &shares {
             self.show(place, share, pause, now, host);
         }
         self.shares = shares;
         let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
         if let Some(downlink) = downlink {
+            let moved = |way: Ordering| self.shares.iter().any(|share| share.moves() == way);
+            if moved(Ordering::Less) {
+                downlink.brake.on_fall(now);
+            } else if moved(Ordering::Greater) {
+                downlink.brake.on_raise(now);
+            }
             let sent = if pause { fixed } else { fixed + used };
-            let wanted = if pause || used < top { fixed + top } else { 0 };
+            // Room for a key frame, and for what a publisher may add.
+            let enough = downlink.congestion.estimate() >= (fixed + top) * HEADROOM;
+            let wanted = if pause || used < top || !enough { fixed + top } else { 0 };
             downlink.congestion.set_demand(sent, wanted);
         }
     }
@@ -249,13 +272,13 @@ impl Share {
 }
 
 /// Raises all shares rung by rung while `budget` lasts; returns what they use together.
-fn raise(shares: &mut [Share], budget: u64, lowest: u64) -> u64 {
+fn raise(shares: &mut [Share], budget: u64, lowest: u64, open: bool) -> u64 {
     let mut used = lowest;
     let mut raised = true;
     while raised {
         raised = false;
         for share in shares.iter_mut() {
-            let Some((needed, more)) = share.next() else { continue };
+            let Some((needed, more)) = share.next(open) else { continue };
             if used.saturating_add(needed) <= budget {
                 share.chosen += 1;
                 used += more;

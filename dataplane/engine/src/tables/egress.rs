@@ -1,10 +1,10 @@
 //! The last steps of a packet towards a peer: number, seal, send, account; or wait for its turn. The
 //! only place where packets of media and padding leave.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::counters::{Counters, Drop};
-use common::media::Label;
+use common::media::{Label, MediaKind};
 use proto::congestion::SentKind;
 
 use super::{Tables, send};
@@ -13,13 +13,20 @@ use crate::host::Host;
 use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
 use crate::kit::table::{PeerPlace, SubscriptionPlace};
-use crate::subscribe::{Subscription, seal_packet, seal_padding, seal_rtx};
+use crate::subscribe::{Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
 use crate::transport::{Outlet, Peer, Waiting};
 
 /// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
 const PADDING: u8 = 255;
 /// Probing packets in one turn of one peer, whatever is due.
 const PROBES_MAX: usize = 64;
+
+/// A packet that was resent this often without success keeps a picture waiting too long: a key frame
+/// is the better remedy.
+const REPEATS_HOPEFUL: u8 = 4;
+/// Least time between two such key frames for one subscription: its losses are not to cost others
+/// much.
+const RESCUE_INTERVAL: Duration = Duration::from_millis(1_000);
 
 /// What leaves.
 #[derive(Clone, Copy)]
@@ -193,9 +200,9 @@ impl Tables {
         Some(())
     }
 
-    /// Sends a packet of `subscription` again that its receiver misses: as RTX (RFC 4588) where
-    /// negotiated, else under its own index, if that gives the same bytes.
-    pub(crate) fn resend(
+    /// Sends a packet of `subscription` again that its receiver misses. Where that is no way any more
+    /// to repair the picture, a key frame is asked for.
+    pub(crate) fn repair(
         &mut self,
         place: PeerPlace,
         subscription: SubscriptionPlace,
@@ -203,6 +210,32 @@ impl Tables {
         now: Instant,
         host: &mut impl Host,
     ) -> Option<()> {
+        let hopeless = self.resend(place, subscription, sequence, now, host)?;
+        let subscription = self.subscriptions.at_mut(subscription)?;
+        let rested = subscription
+            .rescued
+            .is_none_or(|at| now.saturating_duration_since(at) >= RESCUE_INTERVAL);
+        let missed = subscription.rewrite.sent_as(sequence)?.index >= subscription.newest_key;
+        if hopeless && missed && rested && subscription.kind == MediaKind::Video {
+            subscription.rescued = Some(now);
+            let feed = subscription.feed;
+            let encoding = subscription.rewrite.encoding()?;
+            self.want_key_frame(feed, encoding, now, host);
+        }
+        Some(())
+    }
+
+    /// Sends a packet again, if it is there and may be: as RTX (RFC 4588) where negotiated, else
+    /// under its own index, if that gives the same bytes. Returns whether the receiver should not
+    /// count on it; None when there is nothing to say about that number.
+    fn resend(
+        &mut self,
+        place: PeerPlace,
+        subscription: SubscriptionPlace,
+        sequence: u16,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<bool> {
         let subscription = self.subscriptions.at_mut(subscription)?;
         let peer = self.peers.at_mut(place)?;
         let sent = subscription.rewrite.sent_as(sequence)?;
@@ -211,27 +244,30 @@ impl Tables {
         let (packet, plain, age) = self.history.find(&kept.index, sent.number, now)?;
         if age > useful(feed.kind) {
             self.counters.nacked_late += 1;
-            return None;
+            return Some(true);
         }
         let own = subscription.again(packet, sent.index)?;
         // A report of the same loss that crossed the resend on the way is not a new loss.
         let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;
-        if !subscription.budget.spend(sent.index, spacing, now) {
-            self.counters.resends_refused += 1;
-            return None;
-        }
+        let repeats = match subscription.budget.spend(sent.index, spacing, now) {
+            Verdict::Granted { repeats } => repeats,
+            verdict => {
+                self.counters.resends_refused += 1;
+                return Some(verdict == Verdict::Spent);
+            }
+        };
         let downlink = peer.downlink.as_ref();
         let numbered = downlink.is_some() && subscription.may_be_numbered();
         let waits = downlink.is_some_and(|downlink| downlink.has_waiting());
         let parcel = match subscription.next_rtx(packet, own) {
             Some(rtx) => (Parcel::Repeat(packet, plain, sequence), rtx),
-            None if numbered || waits || sent.index < subscription.same_since => return None,
+            None if numbered || waits || sent.index < subscription.same_since => return Some(true),
             None => (Parcel::Media(packet, plain), own),
         };
         let names = (subscription.mid, numbered);
         if emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
             self.counters.resent += 1;
         }
-        Some(())
+        Some(repeats >= REPEATS_HOPEFUL)
     }
 }

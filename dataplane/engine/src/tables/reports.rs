@@ -57,6 +57,37 @@ impl Tables {
         }
     }
 
+    /// Tells a peer the clocks of sources that changed since the last call. The next sender report of
+    /// the publisher may be seconds away, and the old one pairs sound and picture wrongly.
+    pub(crate) fn report_changed_clocks(
+        &mut self,
+        place: PeerPlace,
+        now: Instant,
+        host: &mut impl Host,
+    ) {
+        let mut next = 0;
+        while let Some(place) =
+            self.peers.at(place).and_then(|peer| peer.subscriptions.get(next).copied())
+        {
+            next += 1;
+            self.report_changed_clock(place, now, host);
+        }
+    }
+
+    fn report_changed_clock(
+        &mut self,
+        place: SubscriptionPlace,
+        now: Instant,
+        host: &mut impl Host,
+    ) -> Option<()> {
+        let subscription = self.subscriptions.at(place).filter(|found| found.clock_due)?;
+        let encoding = subscription.rewrite.encoding()?;
+        let told = self.feeds.at(subscription.feed)?.clock(encoding)?;
+        let rtp = subscription.rewrite.newest_source_clock()?;
+        let clock = ClockPair { ntp: told.ntp_at(rtp, subscription.clock_rate), rtp };
+        self.send_sender_report(place, encoding, clock, now, host)
+    }
+
     /// Sends a report of an encoding's clock to a subscriber that shows it.
     fn send_sender_report(
         &mut self,
@@ -81,6 +112,7 @@ impl Tables {
         let (sealed, to) = peer.seal_rtcp(slot, len)?;
         send(&mut self.counters, host, to, sealed);
         subscription.reported = Some(((clock.ntp >> 16) as u32, now));
+        subscription.clock_due = false;
         Some(())
     }
 

@@ -16,6 +16,19 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_millis(60);
 const BURST: Duration = Duration::from_millis(10);
 /// And at least this many bytes: two full packets.
 const BURST_MIN: u64 = 3_000;
+/// Loss that shows a path under strain.
+const LOSS_STRAIN: f32 = 0.1;
+/// Queueing on the path that does.
+const QUEUE_STRAIN: Duration = Duration::from_millis(200);
+/// So long the strain is borne before video pauses.
+const STARVING_MAX: Duration = Duration::from_millis(1_000);
+/// First wait after layers went down. Chosen: a step back up is followed within the 4 s a viewer
+/// bears, and a queue that the step down left has drained.
+const HOLD_MIN: Duration = Duration::from_millis(1_000);
+/// Longest such wait.
+const HOLD_MAX: Duration = Duration::from_secs(16);
+/// Layers that stayed up this long were rightly raised.
+const RAISE_LASTS: Duration = Duration::from_secs(8);
 /// Most packets that wait; further ones do not wait.
 const WAITING_MAX: usize = 1_024;
 
@@ -49,6 +62,12 @@ pub(crate) struct Downlink {
     /// Bytes sent ahead of the pace.
     debt: u64,
     paid_at: Instant,
+    /// Brake on going up after going down.
+    pub brake: Brake,
+    /// Since when there is too little for the least video.
+    starving: Option<Instant>,
+    /// Whether video pauses for that.
+    paused: bool,
     waiting: VecDeque<Waiting>,
     waiting_bytes: u64,
 }
@@ -61,6 +80,9 @@ impl Downlink {
             listed: false,
             debt: 0,
             paid_at: now,
+            brake: Brake::default(),
+            starving: None,
+            paused: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -88,6 +110,26 @@ impl Downlink {
         let packet = self.waiting.pop_front()?;
         self.waiting_bytes -= u64::from(packet.len);
         Some(packet)
+    }
+
+    /// Whether video is to pause, so that sound gets through. `short` says that the estimate is far
+    /// below the least video, `fits` that it carries it. Only a path that shows the strain for a
+    /// while counts: an estimate may also be low because nobody tried.
+    pub(crate) fn pauses(&mut self, short: bool, fits: bool, now: Instant) -> bool {
+        let strained =
+            self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN;
+        if self.paused {
+            self.paused = !fits;
+        } else if short && strained {
+            let since = *self.starving.get_or_insert(now);
+            self.paused = now.saturating_duration_since(since) >= STARVING_MAX;
+        } else {
+            self.starving = None;
+        }
+        if self.paused {
+            self.starving = None;
+        }
+        self.paused
     }
 
     /// Whether packets wait.
@@ -118,6 +160,35 @@ impl Downlink {
     fn pace(&self) -> u64 {
         let empties = self.waiting_bytes * 8_000 / DELAY_MAX.as_millis() as u64;
         self.congestion.pacing_rate().max(empties)
+    }
+}
+
+/// Keeps layers from flapping: who had to go down waits before it goes up again, longer each time
+/// that going up did not last.
+#[derive(Default)]
+pub(crate) struct Brake {
+    raised: Option<Instant>,
+    until: Option<Instant>,
+    hold: Duration,
+}
+
+impl Brake {
+    /// Layers went up.
+    pub(crate) fn on_raise(&mut self, now: Instant) {
+        self.raised = Some(now);
+    }
+
+    /// Layers went down for want of bandwidth.
+    pub(crate) fn on_fall(&mut self, now: Instant) {
+        let lasted = self.raised.map(|raised| now.saturating_duration_since(raised));
+        let failed = lasted.is_some_and(|lasted| lasted < RAISE_LASTS);
+        self.hold = if failed { (self.hold * 2).clamp(HOLD_MIN, HOLD_MAX) } else { HOLD_MIN };
+        self.until = Some(now + self.hold);
+    }
+
+    /// Whether layers may go up.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
     }
 }
 
