@@ -1,6 +1,12 @@
 //! The browser's own fake camera over a path that loses 2 % of the datagrams in both directions and
-//! takes 40 ms there and back, at the viewer's side and at the publisher's: the picture never
-//! freezes.
+//! takes 40 ms there and back, at the viewer's side and at the publisher's: every picture arrives,
+//! and hardly ever one so late that the browser counts a freeze.
+//!
+//! At 20 pictures a second a freeze is a gap above 200 ms. One loss costs 100 ms and is never
+//! seen; when the request or the repetition is lost too (4 % of some 130 losses a minute), it
+//! depends on the place of the packet in its frame: a browser that only receives knows no round
+//! trip and asks again after 100 ms (`kDefaultRttMs` in libwebrtc's `nack_requester.cc`). Measured:
+//! 0 to 3 freezes a minute, of 0.2 to 0.3 s.
 //!
 //! A second session of the same page does the same over a clean path: what stops both is the
 //! machine's doing (an encoder or a page was not scheduled) and not the network's.
@@ -23,6 +29,12 @@ const LOSS: f64 = 0.02;
 /// A freeze counts as the machine's when the clean session froze within this time of it, in
 /// milliseconds.
 const SAME_MS: f64 = 1000.0;
+
+/// Most freezes that are not the machine's. Twice the most that was measured.
+const FREEZES_MAX: usize = 6;
+
+/// Longest time without a new picture, in milliseconds: three losses of one packet in a row.
+const STALL_MS_MAX: f64 = 500.0;
 
 #[test]
 fn a_minute_over_a_viewer_s_lossy_path() {
@@ -81,7 +93,10 @@ fn check(relay: &Relay, clean: &Samples, lossy: &Samples) {
     let machine = clean.freezes();
     let alone = |at: &f64| machine.iter().all(|other| (at - other).abs() > SAME_MS);
     let network: Vec<f64> = lossy.freezes().into_iter().filter(alone).collect();
-    assert_eq!(network, [0.0; 0], "frozen; the clean session froze at {machine:?}");
+    figure("freezes of the lossy session alone", network.len());
+    assert!(network.len() <= FREEZES_MAX, "{network:?}; the clean session froze at {machine:?}");
+    let stall = lossy.longest_stall();
+    assert!(stall.millis() < STALL_MS_MAX, "{stall:?}");
     let (frames, of) = (lossy.growth("video", "frames"), clean.growth("video", "frames"));
     assert!(frames > of * 0.97, "{frames} pictures of {of}");
 }
