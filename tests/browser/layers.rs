@@ -78,7 +78,10 @@ fn a_bottleneck_takes_a_layer_and_no_more() {
     let (took, down) = Samples::settle(&page, session, DOWN_MAX, flows);
     figure("bottleneck: a lower layer flows, after", format!("{took:.1?}"));
     report("going down", &down);
+    let (start, before) = (Instant::now(), relay.tally(Way::Down));
     std::thread::sleep(Duration::from_secs(6));
+    let sent = relay.tally(Way::Down).bytes - before.bytes;
+    let sent = sent as f64 / start.elapsed().as_secs_f64();
     let narrow = Samples::take(&page, session);
     report("behind the bottleneck", &narrow);
 
@@ -88,6 +91,8 @@ fn a_bottleneck_takes_a_layer_and_no_more() {
     let after = Samples::take(&page, session);
     report("after it", &after);
 
+    figure("bottleneck: sent into it, kbit/s", format!("{:.0}", sent * 8.0 / 1000.0));
+    assert!(sent < BOTTLENECK as f64, "{sent} bytes a second into {BOTTLENECK}");
     assert!(narrow.rate("video", "frames") > 10.0);
     assert_eq!(narrow.freezes(), [0.0; 0], "freezes behind the bottleneck");
     assert_eq!(after.freezes(), [0.0; 0], "freezes on the way up");
