@@ -2,6 +2,7 @@
 //! borrowed together for the length of one call into the engine.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use common::event::Event;
 use common::id::{CoreId, PeerId};
@@ -15,6 +16,8 @@ use crate::steer::ClaimTable;
 pub(crate) struct Outside<'a> {
     /// Number of this core.
     pub(crate) core: CoreId,
+    /// The instant of the worker's turn, at whose end everything leaves.
+    pub(crate) now: Instant,
     /// Send slots of its driver.
     pub(crate) sends: &'a mut SendQueue,
     /// Lanes to the other cores.
@@ -32,6 +35,10 @@ impl Host for Outside<'_> {
 
     fn commit(&mut self, to: SocketAddr, len: usize) {
         self.sends.commit(to, len);
+    }
+
+    fn departure(&self) -> Instant {
+        self.now
     }
 
     fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool {

@@ -103,7 +103,7 @@ impl Worker {
         let core = &mut self.core;
         let report = self.driver.receive(DATAGRAMS_PER_TURN, |datagram, sends| {
             let arrival = clock.arrival(datagram.stamp);
-            core.walk(datagram, sends, arrival);
+            core.walk(datagram, sends, arrival, clock.now);
         });
         if report.datagrams == 0 && report.oversize == 0 {
             return false;
@@ -186,9 +186,15 @@ impl Worker {
 
 impl Core {
     /// Walks one datagram, which arrived at `arrival`, through the engine.
-    fn walk(&mut self, datagram: Datagram<'_>, sends: &mut SendQueue, arrival: Instant) {
+    fn walk(
+        &mut self,
+        datagram: Datagram<'_>,
+        sends: &mut SendQueue,
+        arrival: Instant,
+        now: Instant,
+    ) {
         let Datagram { from, bytes, .. } = datagram;
-        self.guard(sends, arrival, Some(DropReason::Aborted), |shard, outside| {
+        self.guard(sends, now, Some(DropReason::Aborted), |shard, outside| {
             shard.on_datagram(from, bytes, arrival, outside);
         });
     }
@@ -211,7 +217,7 @@ impl Core {
         call: impl FnOnce(&mut Shard, &mut Outside<'_>),
     ) {
         let Self { id, shard, outbound, events, claims } = self;
-        let mut outside = Outside { core: *id, sends, outbound, events, claims };
+        let mut outside = Outside { core: *id, now, sends, outbound, events, claims };
         // The shard is consistent again after `contain`, which is what makes the assertion true.
         let result = catch_unwind(AssertUnwindSafe(|| call(shard, &mut outside)));
         if result.is_err() {
@@ -282,7 +288,7 @@ mod tests {
 
         let from = "127.0.0.1:9".parse().unwrap();
         let datagram = Datagram { from, stamp: None, bytes: &mut [0xff; 20] };
-        core.walk(datagram, driver.sends(), now);
+        core.walk(datagram, driver.sends(), now, now);
         assert_eq!(core.shard.counters().datagrams_in, 1);
     }
 }

@@ -13,6 +13,7 @@ mod moves;
 mod quality;
 mod repeat;
 mod simulcast;
+mod zz;
 
 use std::time::Duration;
 

@@ -154,6 +154,10 @@ impl Host for CoreHost<'_> {
         probe::set_in_engine(was);
     }
 
+    fn departure(&self) -> Instant {
+        self.world.now
+    }
+
     fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool {
         let was = probe::set_in_engine(false);
         let (cores, target) = (self.world.cores, usize::from(to.0));

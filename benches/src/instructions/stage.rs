@@ -51,6 +51,7 @@ struct Memory {
     slots: Vec<[u8; SEND_SLOT]>,
     /// Destination and length of the slots in use.
     sent: Vec<(SocketAddr, usize)>,
+    now: Instant,
     events: Vec<Event>,
 }
 
@@ -86,6 +87,7 @@ impl Stage {
             memory: Memory {
                 slots: vec![[0; SEND_SLOT]; SLOTS],
                 sent: Vec::with_capacity(SLOTS),
+                now,
                 events: Vec::new(),
             },
             control: Control::default(),
@@ -236,6 +238,7 @@ impl Stage {
 
     /// Calls the engine, and takes what it sent and reported.
     fn engine(&mut self, input: Input, counted: bool) {
+        self.memory.now = self.now;
         if counted {
             self.measured(input)
         } else {
@@ -283,6 +286,10 @@ impl Host for Memory {
 
     fn commit(&mut self, to: SocketAddr, len: usize) {
         self.sent.push((to, len));
+    }
+
+    fn departure(&self) -> Instant {
+        self.now
     }
 
     fn hand(&mut self, _: CoreId, _: FrameHeader, _: &[u8]) -> bool {

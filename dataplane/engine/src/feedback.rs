@@ -79,7 +79,7 @@ fn act(
         RtcpPacket::ReceiverReport { blocks, .. } => {
             blocks.into_iter().for_each(|block| on_report(tables, place, &block, now));
         }
-        RtcpPacket::TransportFeedback(feedback) => on_arrivals(tables, place, feedback, now),
+        RtcpPacket::TransportFeedback(feedback) => on_arrivals(tables, place, feedback, now, host),
         RtcpPacket::Nack { media, sequences, .. } => {
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
@@ -120,11 +120,21 @@ fn on_report(tables: &mut Tables, place: PeerPlace, block: &ReportBlock, now: In
 }
 
 /// Transport-wide feedback of a subscriber.
-fn on_arrivals(tables: &mut Tables, place: PeerPlace, feedback: &TwccView<'_>, now: Instant) {
+/// Less bandwidth is acted upon at once, more with the next regular choice.
+fn on_arrivals(
+    tables: &mut Tables,
+    place: PeerPlace,
+    feedback: &TwccView<'_>,
+    now: Instant,
+    host: &mut impl Host,
+) {
     let Some(peer) = tables.peers.at_mut(place) else { return };
-    if let Some(downlink) = &mut peer.downlink {
-        downlink.congestion.on_feedback(feedback, now);
-        peer.round_trip = peer.round_trip.or(downlink.congestion.rtt());
+    let Some(downlink) = &mut peer.downlink else { return };
+    let before = downlink.congestion.estimate();
+    downlink.congestion.on_feedback(feedback, now);
+    peer.round_trip = peer.round_trip.or(downlink.congestion.rtt());
+    if downlink.congestion.estimate() < before {
+        tables.allocate(place, now, host);
     }
 }
 

@@ -18,6 +18,10 @@ pub trait Host {
     /// Sends the first `len` bytes of the slot lent last to `to`.
     fn commit(&mut self, to: SocketAddr, len: usize);
 
+    /// When what is committed in this call leaves: the present, where the `now` of a datagram is its
+    /// arrival. The wait between the two is this core's and must not be taken for the way down.
+    fn departure(&self) -> Instant;
+
     /// Copies a frame into the lane of another core. Returns false when the lane is full.
     fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool;
 

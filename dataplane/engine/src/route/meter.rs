@@ -46,6 +46,15 @@ impl Meter {
         }
     }
 
+    /// The smallest target that has nearly all of the rate of `target` with the same spatial layers.
+    pub(crate) fn least_of(&self, target: Target) -> Target {
+        let whole = self.rate(target);
+        let enough = |small: &Target| self.rate(*small) + whole / 64 >= whole;
+        let temporal =
+            (0..target.temporal()).map(|temporal| Target::new(target.spatial(), temporal));
+        temporal.into_iter().find(enough).unwrap_or(target)
+    }
+
     /// Bit/s of `target`; 0 while nothing was measured.
     pub(crate) fn rate(&self, target: Target) -> u64 {
         self.rates.get(target.index()).copied().map_or(0, u64::from)

@@ -41,6 +41,8 @@ pub(crate) struct Layers {
     paused: bool,
     /// Nothing is sent.
     stopped: bool,
+    /// The source shown ends with its picture, whether its successor is there or not.
+    cut: bool,
 }
 
 impl Layers {
@@ -57,6 +59,7 @@ impl Layers {
             picture: None,
             paused: false,
             stopped: false,
+            cut: false,
         }
     }
 
@@ -101,6 +104,12 @@ impl Layers {
             self.wait(now);
         }
         changed
+    }
+
+    /// Ends the source that is shown with its present picture: the path is full, and what goes on
+    /// would only keep the wanted encoding waiting.
+    pub(crate) fn cut(&mut self) {
+        self.cut = self.waiting.is_some();
     }
 
     /// Wants the layers of `target`.
@@ -154,14 +163,18 @@ impl Layers {
         self.wish = packet.frame.available.nearest(self.wanted_target);
         self.target = if right { self.wish } else { Target::ALL };
         self.changing = None;
+        self.cut = false;
         self.picture = Some(packet.timestamp);
     }
 
     /// Whether sending stops before this packet, which is the newest of the source shown: a picture
     /// is not cut in two.
     pub(super) fn stops(&mut self, packet: &Packet) -> bool {
-        let stops = self.paused && self.picture != Some(packet.timestamp);
-        self.stopped |= stops;
+        let stops = (self.paused || self.cut) && self.picture != Some(packet.timestamp);
+        if stops {
+            self.stopped = self.paused;
+            self.cut = false;
+        }
         stops
     }
 

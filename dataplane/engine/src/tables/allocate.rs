@@ -28,10 +28,15 @@ const SPARE: u64 = 1;
 /// The lowest rung is kept while at least this part (in 1/16) of it fits; below, on a path under
 /// strain, video pauses so that audio gets through.
 const LOWEST_MIN: u64 = 10;
+/// What costs more than so many times what fits is not sent until its successor begins: it would only
+/// fill a queue in front of that.
+const CUT: u64 = 2;
 /// Probing goes on until the estimate is this many times what everything costs.
 const HEADROOM: u64 = 2;
-/// Share of an estimate for what is sent beside media: RTCP, resends.
+/// Share (in 1/64) of an estimate for what rates do not count: authentication tags, RTCP.
 const OVERHEAD: u64 = 1;
+/// What is shown stays until it costs this much (in 1/16) more than there is: estimates waver.
+const TOLERANCE: u64 = 2;
 
 /// One choice: an encoding, its layers, what they cost in bit/s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,7 +105,8 @@ impl Ladder {
     fn push_whole(&mut self, feed: &Feed<Index>, encoding: u8) {
         let state = feed.encodings.get(usize::from(encoding));
         let rate = state.map_or(0, |state| state.meter.rate(Target::ALL));
-        self.push(Rung { encoding, target: Target::ALL, rate });
+        let target = state.map_or(Target::ALL, |state| state.meter.least_of(Target::ALL));
+        self.push(Rung { encoding, target, rate });
     }
 
     /// An encoding with one, two, ... of its spatial layers.
@@ -112,8 +118,7 @@ impl Ladder {
             let target = Target::new(spatial, TEMPORAL_MAX - 1);
             let rate = state.meter.rate(target);
             if rate > below + whole * STEP_MIN / 16 {
-                // The highest layer there is stands for all: whatever is added later belongs to it.
-                let target = if rate == whole { Target::ALL } else { target };
+                let target = state.meter.least_of(target);
                 self.push(Rung { encoding, target, rate });
                 below = rate;
             }
@@ -125,7 +130,7 @@ impl Ladder {
         let Some(lowest) = self.rungs().first().copied() else { return };
         let Some(state) = feed.encodings.get(usize::from(lowest.encoding)) else { return };
         let mut above = lowest.rate;
-        for temporal in (0..TEMPORAL_MAX - 1).rev() {
+        for temporal in (0..lowest.target.temporal()).rev() {
             let target = Target::new(lowest.target.spatial(), temporal);
             let rate = state.meter.rate(target);
             if rate > 0 && rate + lowest.rate * STEP_MIN / 16 < above {
@@ -181,9 +186,12 @@ impl Share {
         if rises && !open && self.present.is_some() {
             return None;
         }
-        let spare = if rises { next.rate * SPARE / 16 } else { 0 };
         let more = next.rate.saturating_sub(self.rate());
-        Some((more + spare, more))
+        let needed = match rises {
+            true => more + next.rate * SPARE / 16,
+            false => more.saturating_sub(next.rate * TOLERANCE / 16),
+        };
+        Some((needed, more))
     }
 }
 
@@ -209,7 +217,7 @@ impl Tables {
             shares.push(share);
         }
         let budget =
-            estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 16).saturating_sub(fixed));
+            estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 64).saturating_sub(fixed));
         let open = peer.downlink.as_ref().is_none_or(|downlink| downlink.brake.is_open(now));
         let used = raise(&mut shares, budget, lowest, open);
         let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);
@@ -230,7 +238,7 @@ impl Tables {
             let sent = if pause { fixed } else { fixed + used };
             // Room for a key frame, and for what a publisher may add.
             let enough = downlink.congestion.estimate() >= (fixed + top) * HEADROOM;
-            let wanted = if pause || used < top || !enough { fixed + top } else { 0 };
+            let wanted = if pause || used < top || !enough { (fixed + top) * 3 / 2 } else { 0 };
             downlink.congestion.set_demand(sent, wanted);
         }
     }
@@ -255,6 +263,14 @@ impl Tables {
         let needs_key_frame = subscription.want(rung.encoding, rung.target, now);
         if before != (Some(rung.encoding), rung.target) && before.0.is_some() {
             self.counters.layer_changes += 1;
+        }
+        if let Some(shown) = subscription.rewrite.encoding().filter(|shown| *shown != rung.encoding)
+        {
+            let shown = self.feeds.at(subscription.feed)?.encodings.get(usize::from(shown));
+            let rate = shown.map_or(0, |state| state.meter.rate(Target::ALL));
+            if rate > rung.rate * CUT && self.peers.at(place)?.is_strained() {
+                subscription.layers.cut();
+            }
         }
         let feed = subscription.feed;
         if needs_key_frame && !pause && self.peers.at(place)?.sealing().is_some() {

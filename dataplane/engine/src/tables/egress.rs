@@ -46,7 +46,6 @@ pub(crate) fn emit(
     outlet: Outlet<'_>,
     (parcel, mut numbers): (Parcel<'_>, Numbers),
     (mid, numbered): (Label, bool),
-    now: Instant,
     host: &mut impl Host,
 ) -> bool {
     let Outlet { seal, to, extensions, downlink } = outlet;
@@ -77,7 +76,7 @@ pub(crate) fn emit(
                 Parcel::Padding(_) => SentKind::Probe,
                 Parcel::Media(..) | Parcel::Repeat(..) => SentKind::Media,
             };
-            downlink.congestion.on_sent(len, kind, now);
+            downlink.congestion.on_sent(len, kind, host.departure());
         }
     }
     true
@@ -90,13 +89,12 @@ pub(crate) fn emit_new(
     subscription: &mut Subscription,
     (packet, plain, fill): (&Packet, &[u8], bool),
     numbers: Numbers,
-    now: Instant,
     host: &mut impl Host,
 ) {
     let Some(outlet) = peer.outlet() else { return };
     let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
     let names = (subscription.mid, subscription.may_be_numbered());
-    if emit(counters, outlet, (parcel, numbers), names, now, host) {
+    if emit(counters, outlet, (parcel, numbers), names, host) {
         counters.media_out += 1;
         subscription.on_sent(usize::from(packet.payload_len));
     }
@@ -161,7 +159,7 @@ impl Tables {
         if packet.epoch == waiting.epoch {
             let packet = (packet, plain, waiting.fill);
             let numbers = waiting.numbers;
-            emit_new(&mut self.counters, peer, subscription, packet, numbers, now, host);
+            emit_new(&mut self.counters, peer, subscription, packet, numbers, host);
         }
         Some(())
     }
@@ -175,7 +173,7 @@ impl Tables {
                 // Its next burst is due in a few milliseconds, long before the next tick.
                 return downlink.congestion.next_probe().is_some();
             };
-            if probe.bytes == 0 || self.send_padding(place, now, host).is_none() {
+            if probe.bytes == 0 || self.send_padding(place, host).is_none() {
                 return true;
             }
         }
@@ -183,7 +181,7 @@ impl Tables {
     }
 
     /// One packet of padding on the retransmission stream of a video that has begun.
-    fn send_padding(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> Option<()> {
+    fn send_padding(&mut self, place: PeerPlace, host: &mut impl Host) -> Option<()> {
         let peer = self.peers.at_mut(place)?;
         let carrier = peer.subscriptions.iter().copied().find(|place| {
             let found = self.subscriptions.at(*place);
@@ -193,7 +191,7 @@ impl Tables {
         let numbers = subscription.next_padding()?;
         let names = (subscription.mid, true);
         let parcel = (Parcel::Padding(PADDING), numbers);
-        if !emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+        if !emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             return None;
         }
         self.counters.probes += 1;
@@ -265,7 +263,7 @@ impl Tables {
             None => (Parcel::Media(packet, plain), own),
         };
         let names = (subscription.mid, numbered);
-        if emit(&mut self.counters, peer.outlet()?, parcel, names, now, host) {
+        if emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             self.counters.resent += 1;
         }
         Some(repeats >= REPEATS_HOPEFUL)

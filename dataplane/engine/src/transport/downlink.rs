@@ -19,7 +19,7 @@ const BURST_MIN: u64 = 3_000;
 /// Loss that shows a path under strain.
 const LOSS_STRAIN: f32 = 0.1;
 /// Queueing on the path that does.
-const QUEUE_STRAIN: Duration = Duration::from_millis(200);
+const QUEUE_STRAIN: Duration = Duration::from_millis(100);
 /// So long the strain is borne before video pauses.
 const STARVING_MAX: Duration = Duration::from_millis(1_000);
 /// First wait after layers went down. Chosen: a step back up is followed within the 4 s a viewer
@@ -116,8 +116,7 @@ impl Downlink {
     /// below the least video, `fits` that it carries it. Only a path that shows the strain for a
     /// while counts: an estimate may also be low because nobody tried.
     pub(crate) fn pauses(&mut self, short: bool, fits: bool, now: Instant) -> bool {
-        let strained =
-            self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN;
+        let strained = self.is_strained();
         if self.paused {
             self.paused = !fits;
         } else if short && strained {
@@ -130,6 +129,11 @@ impl Downlink {
             self.starving = None;
         }
         self.paused
+    }
+
+    /// Whether the path shows a queue or loss that is more than a path's usual one.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN
     }
 
     /// Whether packets wait.

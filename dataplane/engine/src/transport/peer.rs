@@ -127,6 +127,11 @@ impl Peer {
         })
     }
 
+    /// Whether the path to it shows a queue or loss that is more than a path's usual one.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.downlink.as_ref().is_some_and(|downlink| downlink.is_strained())
+    }
+
     /// Takes a measured round-trip time in.
     pub(crate) fn on_round_trip(&mut self, measured: Duration) {
         let smoothed = self.round_trip.map_or(measured, |known| (known * 7 + measured) / 8);

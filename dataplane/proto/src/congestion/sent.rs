@@ -84,7 +84,8 @@ impl SentRing {
         }
         let slot = slot_of(number);
         let facts = self.facts[slot];
-        let age_us = (now_us as u32).wrapping_sub(self.sent_us[slot]);
+        // Signed: a feedback message's instant may lie just before a sending that it cannot name.
+        let age_us = (now_us as u32).wrapping_sub(self.sent_us[slot]).cast_signed().max(0);
         let fate = match facts >> FATE_SHIFT {
             0 => Fate::Unknown,
             1 => Fate::Lost,
@@ -151,6 +152,14 @@ mod tests {
         let sent_us = (1 << 32) - 5;
         ring.push(1, 0, sent_us);
         assert_eq!(ring.find(number, sent_us + 100).map(|sent| sent.sent_us), Some(sent_us));
+    }
+
+    #[test]
+    fn a_look_from_before_the_sending_sees_it_as_just_sent() {
+        let mut ring = SentRing::new();
+        let number = ring.next();
+        ring.push(1, 0, 5_000);
+        assert_eq!(ring.find(number, 4_000).map(|sent| sent.sent_us), Some(4_000));
     }
 
     #[test]
