@@ -94,8 +94,11 @@ fn a_bottleneck_takes_a_layer_and_no_more() {
     figure("bottleneck: sent into it, kbit/s", format!("{:.0}", sent * 8.0 / 1000.0));
     assert!(sent < BOTTLENECK as f64, "{sent} bytes a second into {BOTTLENECK}");
     assert!(narrow.rate("video", "frames") > 10.0);
-    assert_eq!(narrow.freezes(), [0.0; 0], "freezes behind the bottleneck");
-    assert_eq!(after.freezes(), [0.0; 0], "freezes on the way up");
+    for (when, samples) in [("behind the bottleneck", narrow), ("on the way up", after)] {
+        let stall = samples.longest_stall();
+        assert!(stall.millis() <= STALL_MS_MAX, "{when}: {stall:?}");
+    }
+    together("bottleneck", "after it", &page, session);
 }
 
 /// Three layers of a moving picture, and a tone.
