@@ -25,8 +25,9 @@ const STALL_MS_MAX: f64 = 500.0;
 /// (`kMinDeltaMs` in libwebrtc's `stream_synchronization.cc`).
 const OFFSET_MS_MAX: f64 = 45.0;
 
-/// Longest time for the browser to bring them together.
-const SYNC_MAX: Duration = Duration::from_secs(15);
+/// Longest time for the browser to bring them together; after a bottleneck, when they are 200 ms
+/// apart, it needs 8 to 14 s.
+const SYNC_MAX: Duration = Duration::from_secs(25);
 
 /// Most that the clock of the shown pictures may move, in milliseconds; the measurement spreads
 /// over some 15.
@@ -35,8 +36,13 @@ const CLOCK_MS_MAX: f64 = 30.0;
 /// Widths of the layers f, h and q. Smaller sources than this get fewer layers from Chromium.
 const WIDTHS: [(&str, u32); 3] = [("f", 960), ("h", 480), ("q", 240)];
 
-/// Longest time from the beginning of the bottleneck until a lower layer flows. Its queue is full
-/// within 60 ms and loses four of five packets; measured: 2.1 to 5.5 s.
+/// Longest time without a new picture when the bottleneck begins, in milliseconds. Its queue is full
+/// within 60 ms and loses four of five packets, so the picture stops; measured: 300 to 800. After
+/// 3 s a browser helps itself by asking for a key frame (`kMaxWaitForFrame` in libwebrtc's
+/// `video_receive_stream2.h`): the server has to be faster.
+const STALL_DOWN_MS_MAX: f64 = 2500.0;
+
+/// Longest time from the beginning of the bottleneck until a lower layer flows.
 const DOWN_MAX: Duration = Duration::from_secs(10);
 
 /// Bytes a second of the bottleneck: 300 kbit/s.
@@ -94,6 +100,8 @@ fn a_bottleneck_takes_a_layer_and_no_more() {
     figure("bottleneck: sent into it, kbit/s", format!("{:.0}", sent * 8.0 / 1000.0));
     assert!(sent < BOTTLENECK as f64, "{sent} bytes a second into {BOTTLENECK}");
     assert!(narrow.rate("video", "frames") > 10.0);
+    let stall = down.longest_stall();
+    assert!(stall.millis() <= STALL_DOWN_MS_MAX, "on the way down: {stall:?}");
     for (when, samples) in [("behind the bottleneck", narrow), ("on the way up", after)] {
         let stall = samples.longest_stall();
         assert!(stall.millis() <= STALL_MS_MAX, "{when}: {stall:?}");
