@@ -37,7 +37,7 @@ const CLOCK_MS_MAX: f64 = 30.0;
 const WIDTHS: [(&str, u32); 3] = [("f", 960), ("h", 480), ("q", 240)];
 
 /// Longest time without a new picture when the bottleneck begins, in milliseconds. Its queue is full
-/// within 60 ms and loses four of five packets, so the picture stops; measured: 300 to 800. After
+/// within 60 ms and loses four of five packets, so the picture stops; measured: 300 to 1,500. After
 /// 3 s a browser helps itself by asking for a key frame (`kMaxWaitForFrame` in libwebrtc's
 /// `video_receive_stream2.h`): the server has to be faster.
 const STALL_DOWN_MS_MAX: f64 = 2500.0;
