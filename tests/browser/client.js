@@ -8,6 +8,10 @@ window.fan = (() => {
 
   const configure = (value) => { config = value; };
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  // Paint times that a publisher remembers.
+  const PAINT_TIMES = 900;
+
+  const wallClock = () => performance.timeOrigin + performance.now();
   const round = (ms) => Math.round(ms * 10) / 10;
 
   // ---- HTTP ----
@@ -43,8 +47,11 @@ window.fan = (() => {
     const pen = canvas.getContext('2d', { alpha: false });
     const block = width / 16;
     let frame = 0;
+    const times = [];
     const paint = () => {
       frame = (frame + 1) % 65536;
+      times.push([frame, wallClock()]);
+      if (times.length > PAINT_TIMES) times.shift();
       const hue = (frame * 3) % 360;
       pen.fillStyle = `hsl(${hue} 60% 45%)`;
       pen.fillRect(0, 0, width, height);
@@ -62,7 +69,14 @@ window.fan = (() => {
     document.body.append(canvas);
     const [track] = canvas.captureStream(fps).getVideoTracks();
     track.contentHint = 'motion';
-    return { track, frame: () => frame };
+    return { track, frame: () => frame, times: () => times };
+  }
+
+  // The browser's own fake camera, of a size that it is asked for.
+  async function camera({ width = 1280, height = 720 } = {}) {
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width, height } });
+    const [track] = stream.getVideoTracks();
+    return { track, frame: () => null };
   }
 
   function tone() {
@@ -92,18 +106,35 @@ window.fan = (() => {
 
   // ---- sessions ----
 
-  function newSession() {
+  // Options {relay: port of a relay (relay.rs) that the session's traffic takes, cipher: mode of
+  // the encryption of its frames (cipher.js)}.
+  function newSession(options = {}) {
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
-    const session = { index: sessions.length, pc, id: null, elements: new Map(), generated: [] };
+    const session = {
+      index: sessions.length,
+      pc,
+      id: null,
+      elements: new Map(),
+      generated: [],
+      locators: new Map(),
+      ...options,
+    };
     sessions.push(session);
     pc.addEventListener('track', (event) => show(session, event));
     return session;
   }
 
-  async function openSession() {
-    const session = newSession();
+  async function openSession(options) {
+    const session = newSession(options);
     session.id = (await api('POST', '/sessions/new')).sessionId;
     return session;
+  }
+
+  // Takes the server's description; a relayed session knows the server by the relay's address.
+  function remote({ pc, relay }, { type, sdp }) {
+    const candidate = /^a=candidate:(\S+) 1 udp (\d+) \S+ \d+ /gm;
+    const moved = sdp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
+    return pc.setRemoteDescription({ type, sdp: relay ? moved : sdp });
   }
 
   function show(session, { track, transceiver }) {
@@ -137,17 +168,30 @@ window.fan = (() => {
     const mime = `${kind}/${name}`.toLowerCase();
     const wanted = codecs.filter((codec) => codec.mimeType.toLowerCase() === mime);
     if (!wanted.length) throw new Error(`no encoder for ${name}`);
-    const repair = codecs.filter((codec) => /\/(rtx|red)$/i.test(codec.mimeType));
-    transceiver.setCodecPreferences([...wanted, ...repair]);
+    // RED carries Opus, the others are repaired by RTX and RED.
+    const rest = codecs.filter((codec) => (
+      !wanted.includes(codec) && /\/(rtx|red|opus)$/i.test(codec.mimeType)));
+    transceiver.setCodecPreferences([...wanted, ...rest]);
+  }
+
+  // Offers or answers the dependency descriptor, where the browser knows it.
+  function describeFrames(transceiver) {
+    const extensions = transceiver.getHeaderExtensionsToNegotiate();
+    const wanted = extensions.find(({ uri }) => uri.includes('dependency-descriptor'));
+    wanted.direction = 'sendrecv';
+    transceiver.setHeaderExtensionsToNegotiate(extensions);
   }
 
   const canEncode = (kind, name) => RTCRtpSender.getCapabilities(kind).codecs
     .some((codec) => codec.mimeType.toLowerCase() === `${kind}/${name}`.toLowerCase());
 
   // Adds sending sections: options {video: codec or null, audio: codec or null, maxBitrate,
-  // rids: simulcast encodings from the largest to the smallest, width, height, fps}.
+  // rids: simulcast encodings from the largest to the smallest, scalabilityMode, width, height,
+  // fps, camera: true for the browser's fake camera, describe: true for the dependency descriptor
+  // also where the browser does not think of it}.
   async function addSections(session, options) {
-    const { video = 'VP8', audio = 'opus', maxBitrate, rids, ...size } = options;
+    const { video = 'VP8', audio = 'opus', maxBitrate, scalabilityMode, rids, ...size } = options;
+    const { camera: device, describe } = size;
     const added = [];
     if (audio) {
       const transceiver = session.pc.addTransceiver(tone(), { direction: 'sendonly' });
@@ -155,15 +199,19 @@ window.fan = (() => {
       added.push(transceiver);
     }
     if (video) {
-      const generated = picture(size);
+      const generated = device ? await camera(size) : picture(size);
       session.generated.push(generated);
       const layer = (rid, at) => ({ rid, scaleResolutionDownBy: 2 ** at });
-      const sendEncodings = rids ? rids.map(layer) : [maxBitrate ? { maxBitrate } : {}];
+      const single = Object.entries({ maxBitrate, scalabilityMode })
+        .filter(([, value]) => value !== undefined);
+      const sendEncodings = rids ? rids.map(layer) : [Object.fromEntries(single)];
       const transceiver = session.pc.addTransceiver(
         generated.track, { direction: 'sendonly', sendEncodings });
       preferCodec(transceiver, 'video', video);
+      if (describe) describeFrames(transceiver);
       added.push(transceiver);
     }
+    if (session.cipher) added.forEach(({ sender }) => cipher.seal(sender, session.cipher));
     return added;
   }
 
@@ -182,7 +230,7 @@ window.fan = (() => {
       tracks,
     });
     const answerMs = round(performance.now() - asked);
-    await pc.setRemoteDescription(reply.sessionDescription);
+    await remote(session, reply.sessionDescription);
     const connectMs = await connected(session);
     return {
       session: session.index,
@@ -198,23 +246,27 @@ window.fan = (() => {
   }
 
   async function publish(options = {}) {
-    const session = await openSession();
-    return push(session, await addSections(session, options));
+    const { relay, cipher: mode, ...media } = options;
+    const session = await openSession({ relay, cipher: mode });
+    return push(session, await addSections(session, media));
   }
 
   async function publishMore(index, options = {}) {
     return push(sessions[index], await addSections(sessions[index], options));
   }
 
-  // Pulls [[sessionId, trackName], ...] into a session; the server offers.
-  async function pull(session, locators) {
+  // Pulls [[sessionId, trackName], ...] into a session; the server offers. Options {simulcast:
+  // the wish for a layer, without: codecs (such as `red`) that the answer leaves out}.
+  async function pull(session, locators, { simulcast, without = [] } = {}) {
     const { pc } = session;
     const start = performance.now();
     const reply = await api('POST', `/sessions/${session.id}/tracks/new`, {
       tracks: locators.map(([sessionId, trackName]) => (
-        { location: 'remote', sessionId, trackName })),
+        { location: 'remote', sessionId, trackName, ...(simulcast && { simulcast }) })),
     });
-    await pc.setRemoteDescription(reply.sessionDescription);
+    reply.tracks.forEach(({ mid }, i) => session.locators.set(mid, locators[i]));
+    await remote(session, reply.sessionDescription);
+    prepareReceivers(session, without);
     await pc.setLocalDescription(await pc.createAnswer());
     const answered = performance.now();
     const up = connected(session);
@@ -232,6 +284,18 @@ window.fan = (() => {
       pictureMs,
       totalMs: round(performance.now() - start),
     };
+  }
+
+  function prepareReceivers({ pc, cipher: mode }, without) {
+    for (const transceiver of pc.getTransceivers()) {
+      const { receiver } = transceiver;
+      if (mode && !receiver.transform) cipher.open(receiver, mode);
+      if (without.length) {
+        const { codecs } = RTCRtpReceiver.getCapabilities(receiver.track.kind);
+        const refused = (codec) => without.includes(codec.mimeType.split('/')[1].toLowerCase());
+        transceiver.setCodecPreferences(codecs.filter((codec) => !refused(codec)));
+      }
+    }
   }
 
   // Time from `since` to the first decoded picture of the sections; null without video.
@@ -252,8 +316,8 @@ window.fan = (() => {
     }
   }
 
-  async function watch(locators) {
-    return pull(await openSession(), locators);
+  async function watch(locators, { relay, cipher: mode, ...wishes } = {}) {
+    return pull(await openSession({ relay, cipher: mode }), locators, wishes);
   }
 
   async function watchMore(index, locators) {
@@ -273,7 +337,7 @@ window.fan = (() => {
       body.sessionDescription = { type: 'offer', sdp: pc.localDescription.sdp };
     }
     const reply = await api('PUT', `/sessions/${session.id}/tracks/close`, body);
-    if (!force) await pc.setRemoteDescription(reply.sessionDescription);
+    if (!force) await remote(session, reply.sessionDescription);
     return reply.tracks;
   }
 
@@ -288,7 +352,7 @@ window.fan = (() => {
       sessionDescription: { type: 'offer', sdp: pc.localDescription.sdp },
     });
     const start = performance.now();
-    await pc.setRemoteDescription(reply.sessionDescription);
+    await remote(session, reply.sessionDescription);
     const after = { local: name(pc.localDescription), remote: name(pc.remoteDescription) };
     // A restarted transport has proved itself when a pair of the new generation has answers.
     const proven = async () => {
@@ -358,8 +422,19 @@ window.fan = (() => {
     };
   }
 
+  // URIs of the header extensions that a session's descriptions agree on.
+  function extensions(index) {
+    const { pc } = sessions[index];
+    const uris = ({ sdp }) => [...sdp.matchAll(/^a=extmap:\S+ (\S+)/gm)].map(([, uri]) => uri);
+    const local = uris(pc.localDescription);
+    return uris(pc.remoteDescription).filter((uri) => local.includes(uri));
+  }
+
   // Number of the frame that was painted last, by this page's publisher.
   const painted = (index) => sessions[index].generated[0].frame();
+
+  // Number and time of the last frames painted.
+  const paintTimes = (index) => sessions[index].generated[0].times();
 
   // Number in the picture that a watching section shows.
   const shown = (index, mid) => frameNumber(sessions[index].elements.get(mid));
@@ -368,10 +443,10 @@ window.fan = (() => {
 
   // ---- without a server: two connections of one page, for the test of this harness ----
 
-  async function loop(options) {
-    const sender = newSession();
-    const receiver = newSession();
-    await addSections(sender, options);
+  async function loop({ cipher: mode, ...media }) {
+    const sender = newSession({ cipher: mode });
+    const receiver = newSession({ cipher: mode });
+    await addSections(sender, media);
     for (const [from, to] of [[sender, receiver], [receiver, sender]]) {
       from.pc.addEventListener('icecandidate', ({ candidate }) => {
         if (candidate) to.pc.addIceCandidate(candidate);
@@ -379,6 +454,7 @@ window.fan = (() => {
     }
     await sender.pc.setLocalDescription(await sender.pc.createOffer());
     await receiver.pc.setRemoteDescription(sender.pc.localDescription);
+    prepareReceivers(receiver, []);
     await receiver.pc.setLocalDescription(await receiver.pc.createAnswer());
     await sender.pc.setRemoteDescription(receiver.pc.localDescription);
     const connectMs = await connected(sender);
@@ -388,7 +464,8 @@ window.fan = (() => {
   }
 
   return {
-    configure, request, publish, publishMore, watch, watchMore, close, restart, end, stats,
-    painted, shown, now, canEncode, loop,
+    configure, request, publish, publishMore, watch, watchMore, close, restart, end, stats, extensions,
+    painted, paintTimes, shown, now, canEncode, loop, api, sleep, wallClock, frameNumber,
+    session: (index) => sessions[index],
   };
 })();

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -42,6 +43,15 @@ user_pref("services.settings.server", "http://127.0.0.1:9");
 user_pref("toolkit.telemetry.enabled", false);
 "#;
 
+/// A running Firefox; None, and a word about it, when none is installed.
+pub(crate) fn installed() -> Option<Rc<Firefox>> {
+    let found = Firefox::start();
+    if found.is_none() {
+        println!("SKIPPED: no Firefox; install the package firefox-esr (Ubuntu: firefox)");
+    }
+    found.map(Rc::new)
+}
+
 /// A running Firefox.
 pub(crate) struct Firefox {
     process: Child,
@@ -52,7 +62,7 @@ pub(crate) struct Firefox {
 
 impl Firefox {
     /// Starts Firefox when it is installed.
-    pub(crate) fn start() -> Option<Self> {
+    fn start() -> Option<Self> {
         let program = super::driver::find("FANFALL_FIREFOX", &["firefox-esr", "firefox"])?;
         let profile = tempfile::tempdir().unwrap();
         std::fs::write(profile.path().join("user.js"), PREFERENCES).unwrap();

@@ -1,6 +1,7 @@
-//! Browser tests: the server's real binary, a real headless Chromium at both ends (and a
-//! Firefox at one of them, where it is installed). Compiled only with the feature `browser`; `cargo xtask test` starts them and says through the environment
-//! where the programs are:
+//! Browser tests: the server's real binary, a real headless Chromium at both ends (and a Firefox at
+//! one of them, where it is installed), and between them, where a test asks for it, a bad network
+//! (relay.rs). Compiled only with the feature `browser`; `cargo xtask test` starts them and says
+//! through the environment where the programs are:
 //!
 //! - `FANFALL_BINARY`: the server; default: beside the folder of this test binary
 //! - `FANFALL_CHROMIUM`, `FANFALL_CHROMEDRIVER`: default: found on the search path
@@ -12,17 +13,25 @@
 //! start with `figure:`.
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 mod driver;
 mod firefox;
 mod http;
 mod pages;
+mod relay;
+mod samples;
 mod server;
 
 mod codecs;
 mod demo;
 mod harness;
+mod layers;
 mod lifecycle;
+mod lossy;
 mod makes;
 mod negotiation;
+mod redundancy;
+mod sealed;
 mod steady;
+mod svc;
 mod watch;

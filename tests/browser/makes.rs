@@ -1,16 +1,15 @@
 //! Two makes of browser: Firefox publishes to Chromium and the other way.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::firefox::Firefox;
+use crate::firefox;
 use crate::pages::{Page, Published, Stage, figure, until};
 
 #[test]
 fn firefox_sends_to_itself() {
-    let Some(firefox) = firefox() else { return };
+    let Some(firefox) = firefox::installed() else { return };
     let page = Page::blank(&(firefox as _));
     let made = page.call("loop", &[json!({ "video": "VP8", "audio": "opus" })]);
     figure("harness, Firefox, connect ms", &made["connectMs"]);
@@ -19,7 +18,7 @@ fn firefox_sends_to_itself() {
 
 #[test]
 fn firefox_publishes_to_chromium() {
-    let Some(firefox) = firefox() else { return };
+    let Some(firefox) = firefox::installed() else { return };
     let stage = Stage::start();
     let publisher = Page::of(&(firefox as _), &stage.server);
     let published = Published(publisher.call("publish", &[json!({})]));
@@ -30,7 +29,7 @@ fn firefox_publishes_to_chromium() {
 
 #[test]
 fn chromium_publishes_to_firefox() {
-    let Some(firefox) = firefox() else { return };
+    let Some(firefox) = firefox::installed() else { return };
     let stage = Stage::start();
     let (_publisher, published) = stage.publisher(&json!({}));
     let page = Page::of(&(firefox as _), &stage.server);
@@ -39,15 +38,6 @@ fn chromium_publishes_to_firefox() {
     figure("Firefox viewer's first picture ms", &watching["pictureMs"]);
     flows(&page, &watching["session"]);
     page.screenshot("firefox-viewer");
-}
-
-/// A Firefox; None, and a word about it, when none is installed.
-fn firefox() -> Option<Rc<Firefox>> {
-    let found = Firefox::start();
-    if found.is_none() {
-        println!("SKIPPED: no Firefox; install the package firefox-esr (Ubuntu: firefox)");
-    }
-    found.map(Rc::new)
 }
 
 fn flows(page: &Page, session: &Value) {

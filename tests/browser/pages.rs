@@ -10,7 +10,8 @@ use crate::driver::Driver;
 use crate::server::{APP, SECRET, Server};
 
 /// The client that is injected into every page.
-const CLIENT: &str = include_str!("client.js");
+const CLIENT: &str =
+    concat!(include_str!("cipher.js"), include_str!("client.js"), include_str!("sampler.js"));
 
 /// What a browser must be able to do.
 pub(crate) trait Browser {
@@ -153,6 +154,11 @@ impl Page {
             Some(reason) => Err(reason.to_owned()),
             None => Ok(result["value"].clone()),
         }
+    }
+
+    /// Watches all tracks of a publisher, with options (client.js).
+    pub(crate) fn watch(&self, published: &Published, options: &Value) -> Value {
+        self.call("watch", &[published.locators(), options.clone()])
     }
 
     /// A summary of a session's statistics; see client.js.

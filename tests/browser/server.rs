@@ -57,6 +57,13 @@ impl Server {
         http::request(self.address, "GET", path, "").expect("the server answers")
     }
 
+    /// The UDP port of all media.
+    pub(crate) fn media_port(&self) -> u16 {
+        let log = self.log.lock().unwrap();
+        let (_, rest) = log.split_once("UDP port ").expect("the banner names the media port");
+        rest.split(',').next().unwrap().parse().unwrap()
+    }
+
     /// Reads the address off the banner, then waits for the server's health.
     fn wait_for_address(&mut self) {
         let start = Instant::now();
