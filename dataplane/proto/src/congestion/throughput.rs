@@ -108,7 +108,7 @@ impl Latest {
     fn add(&mut self, bytes: u64, arrival_us: i64) {
         let from_us = *self.from_us.get_or_insert(arrival_us);
         let passed_us = arrival_us.saturating_sub(from_us);
-        if passed_us >= LATEST_US || passed_us < 0 {
+        if !(0..LATEST_US).contains(&passed_us) {
             if passed_us > 0 {
                 self.kbps = 8_000.0 * self.bytes as f64 / passed_us as f64;
             }
