@@ -14,6 +14,9 @@ use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
 use crate::tables::{Outcome, Tables};
 use crate::transport::Binding;
 
+/// Losses of one feedback message that are acted upon.
+const LOST_MAX: usize = 64;
+
 /// An SRTCP packet of `place`; decrypted in place.
 pub(crate) fn on_rtcp(
     tables: &mut Tables,
@@ -84,7 +87,7 @@ fn act(
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
                 tables.counters.nacked += 1;
-                tables.repair(place, subscription, sequence, now, host);
+                tables.repair(place, subscription, (sequence, None), now, host);
             }
         }
         RtcpPacket::Pli { media, .. } => on_picture_loss(tables, place, *media, now, host),
@@ -136,6 +139,33 @@ fn on_arrivals(
     if downlink.congestion.estimate() < before {
         tables.allocate(place, now, host);
     }
+    let lost = feedback.iter().filter_map(|(number, arrival)| arrival.is_none().then_some(number));
+    lost.take(LOST_MAX).for_each(|number| {
+        on_loss(tables, place, number, now, host);
+    });
+}
+
+/// A packet that did not arrive. Where the path only loses, it is sent again without waiting for a
+/// NACK: that may be lost as well, and receivers repeat it late. On a path with a queue that would be
+/// more of what fills it.
+fn on_loss(
+    tables: &mut Tables,
+    place: PeerPlace,
+    number: u16,
+    now: Instant,
+    host: &mut impl Host,
+) -> Option<()> {
+    let peer = tables.peers.at_mut(place)?;
+    if peer.is_strained() {
+        return None;
+    }
+    let trace = peer.downlink.as_mut()?.traces.take(number)?;
+    let subscription = subscription(tables, place, trace.ssrc)?;
+    if tables.subscriptions.at(subscription)?.rtx_ssrc.is_some() {
+        let lost = (trace.sequence, Some(trace.attempt));
+        tables.repair(place, subscription, lost, now, host);
+    }
+    Some(())
 }
 
 fn on_sender_report(

@@ -53,6 +53,12 @@ impl Budget {
         self.saved = (self.saved + 1).min(SAVED_MAX * SENT_PER_RESEND);
     }
 
+    /// How often the packet with `index` was resent.
+    pub(crate) fn repeats(&self, index: u64) -> u8 {
+        let repeats = self.repeats.as_ref().map(|repeats| repeats[index as usize % COUNTED]);
+        repeats.filter(|repeat| repeat.index == index).map_or(0, |repeat| repeat.count)
+    }
+
     /// Asks for a resend of the packet with `index`, which must not be less than `spacing` after
     /// the last one; takes it out of the bucket if it is granted.
     pub(crate) fn spend(&mut self, index: u64, spacing: Duration, now: Instant) -> Verdict {

@@ -14,7 +14,7 @@ use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
 use crate::kit::table::{PeerPlace, SubscriptionPlace};
 use crate::subscribe::{Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
-use crate::transport::{Outlet, Peer, Waiting};
+use crate::transport::{Outlet, Peer, Trace, Waiting};
 
 /// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
 const PADDING: u8 = 255;
@@ -36,8 +36,8 @@ const RESCUE_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) enum Parcel<'a> {
     /// A packet under its own number.
     Media(&'a Packet, &'a [u8]),
-    /// A packet, repeated on the retransmission stream; it was sent as this number.
-    Repeat(&'a Packet, &'a [u8], u16),
+    /// A packet, repeated on the retransmission stream; what it was sent as, and how often.
+    Repeat(&'a Packet, &'a [u8], Trace),
     /// Nothing but padding.
     Padding(u8),
 }
@@ -62,8 +62,8 @@ pub(crate) fn emit(
     let names = (extensions, mid);
     let sealed = match parcel {
         Parcel::Media(packet, plain) => seal_packet(seal, slot, numbers, (packet, plain), names),
-        Parcel::Repeat(packet, plain, sequence) => {
-            seal_rtx(seal, slot, (numbers, sequence), (packet, plain), names)
+        Parcel::Repeat(packet, plain, trace) => {
+            seal_rtx(seal, slot, (numbers, trace.sequence), (packet, plain), names)
         }
         Parcel::Padding(len) => seal_padding(seal, slot, (numbers, len), names),
     };
@@ -74,11 +74,16 @@ pub(crate) fn emit(
     send(counters, host, to, len);
     if let Some(downlink) = downlink {
         downlink.charge(len);
-        if numbered {
-            let kind = match parcel {
-                Parcel::Padding(_) => SentKind::Probe,
-                Parcel::Media(..) | Parcel::Repeat(..) => SentKind::Media,
+        if let Some(number) = numbers.transport_sequence {
+            let sequence = numbers.index as u16;
+            let (kind, trace) = match parcel {
+                Parcel::Padding(_) => (SentKind::Probe, Trace { ssrc: 0, sequence, attempt: 0 }),
+                Parcel::Repeat(_, _, trace) => (SentKind::Media, trace),
+                Parcel::Media(..) => {
+                    (SentKind::Media, Trace { ssrc: numbers.ssrc, sequence, attempt: 0 })
+                }
             };
+            downlink.traces.note(number, trace);
             downlink.congestion.on_sent(len, kind, host.departure());
         }
     }
@@ -201,17 +206,18 @@ impl Tables {
         Some(())
     }
 
-    /// Sends a packet of `subscription` again that its receiver misses. Where that is no way any more
+    /// Sends a packet of `subscription` again that its receiver misses. `attempt` is given where it is
+    /// known which sending of it was lost (by feedback, not by a NACK): 0 for the first. Where that is no way any more
     /// to repair the picture, a key frame is asked for.
     pub(crate) fn repair(
         &mut self,
         place: PeerPlace,
         subscription: SubscriptionPlace,
-        sequence: u16,
+        (sequence, attempt): (u16, Option<u8>),
         now: Instant,
         host: &mut impl Host,
     ) -> Option<()> {
-        if self.resend(place, subscription, sequence, now, host)? {
+        if self.resend(place, subscription, (sequence, attempt), now, host)? {
             let lost = self.subscriptions.at_mut(subscription)?;
             lost.hopeless = lost.hopeless.max(Some(lost.rewrite.sent_as(sequence)?.index));
             self.rescue(subscription, now, host);
@@ -252,7 +258,7 @@ impl Tables {
         &mut self,
         place: PeerPlace,
         subscription: SubscriptionPlace,
-        sequence: u16,
+        (sequence, attempt): (u16, Option<u8>),
         now: Instant,
         host: &mut impl Host,
     ) -> Option<bool> {
@@ -267,12 +273,19 @@ impl Tables {
             return Some(true);
         }
         let own = subscription.again(packet, sent.index)?;
-        if sent.index < subscription.newest_key && subscription.kind == MediaKind::Video {
+        // A newer key frame makes it dispensable, but that may be lost in part as well.
+        let dispensable = sent.index < subscription.newest_key && peer.is_strained();
+        if dispensable && subscription.kind == MediaKind::Video {
             self.counters.nacked_late += 1;
             return None;
         }
-        // A report of the same loss that crossed the resend on the way is not a new loss.
-        let spacing = peer.round_trip.unwrap_or_default() * 3 / 4;
+        // A report of the same loss that crossed the resend on the way is not a new loss; feedback
+        // that names the very resend is.
+        let spacing = match attempt {
+            Some(attempt) if attempt != subscription.budget.repeats(sent.index) => return None,
+            Some(_) => Duration::ZERO,
+            None => peer.round_trip.unwrap_or_default() * 3 / 4,
+        };
         let repeats = match subscription.budget.spend(sent.index, spacing, now) {
             Verdict::Granted { repeats } => repeats,
             verdict => {
@@ -283,8 +296,9 @@ impl Tables {
         let downlink = peer.downlink.as_ref();
         let numbered = downlink.is_some() && subscription.may_be_numbered();
         let waits = downlink.is_some_and(|downlink| downlink.has_waiting());
+        let trace = Trace { ssrc: subscription.ssrc, sequence, attempt: repeats };
         let parcel = match subscription.next_rtx(packet, own) {
-            Some(rtx) => (Parcel::Repeat(packet, plain, sequence), rtx),
+            Some(rtx) => (Parcel::Repeat(packet, plain, trace), rtx),
             None if numbered || waits || sent.index < subscription.same_since => return Some(true),
             None => (Parcel::Media(packet, plain), own),
         };
@@ -295,7 +309,8 @@ impl Tables {
         let copies = if repeats > 1 && !peer.is_strained() { COPIES_MORE } else { 0 };
         for _ in 0..copies {
             let Some(rtx) = subscription.next_rtx(packet, own) else { break };
-            let parcel = (Parcel::Repeat(packet, plain, sequence), rtx);
+            let copy = Trace { ssrc: 0, ..trace };
+            let parcel = (Parcel::Repeat(packet, plain, copy), rtx);
             emit(&mut self.counters, peer.outlet()?, parcel, names, host);
         }
         Some(repeats >= REPEATS_HOPEFUL)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use proto::congestion::Congestion;
 
+use super::traces::Traces;
 use crate::kit::outbound::Numbers;
 use crate::kit::table::{FeedPlace, SubscriptionPlace};
 
@@ -65,6 +66,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Downlink {
     /// The estimate.
     pub congestion: Congestion,
+    /// What left under which transport-wide number.
+    pub traces: Traces,
     /// Whether the core looks after this queue every tick already.
     pub listed: bool,
     /// Bytes sent ahead of the pace.
@@ -89,6 +92,7 @@ impl Downlink {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             congestion: Congestion::new(now),
+            traces: Traces::new(),
             listed: false,
             debt: 0,
             paid_at: now,

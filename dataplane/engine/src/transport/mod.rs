@@ -7,6 +7,7 @@ mod downlink;
 mod establish;
 mod peer;
 mod streams;
+mod traces;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use bound::ReceiveBound;
@@ -14,3 +15,4 @@ pub(crate) use downlink::{Downlink, Waiting};
 pub(crate) use establish::Progress;
 pub(crate) use peer::{Outlet, Peer, PeerConfig};
 pub(crate) use streams::Binding;
+pub(crate) use traces::Trace;
