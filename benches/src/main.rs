@@ -81,7 +81,7 @@ pub(crate) struct StageArguments {
     /// Number of subscribers; each gets both tracks.
     #[arg(long, default_value_t = 200)]
     subscribers: usize,
-    /// Counted (virtual) time in seconds, after one second of warm-up.
+    /// Counted (virtual) time in seconds, after ten seconds of warm-up, in which estimates settle.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
 }

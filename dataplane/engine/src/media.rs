@@ -357,6 +357,7 @@ fn fan_out(
             numbers,
             fill,
             len: packet.payload_len,
+            since: now,
         };
         if subscription.kind == MediaKind::Video && let_wait(peer, waiting, now) {
             counters.paced += 1;

@@ -307,3 +307,6 @@ fn raise(shares: &mut [Share], budget: u64, lowest: u64, open: bool) -> u64 {
     }
     used
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use super::traces::Traces;
 use crate::kit::outbound::Numbers;
 use crate::kit::table::{FeedPlace, SubscriptionPlace};
 
-/// Longest time a packet waits for its turn: the pace rises until the queue is gone within it.
+/// Longest time a packet waits for its turn: the pace rises so that the whole queue is gone by then.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(60);
 /// The same while the path has a queue of its own: what waits here is not lost there.
 const DELAY_MAX_STRAINED: Duration = Duration::from_millis(200);
@@ -60,6 +60,8 @@ pub(crate) struct Waiting {
     pub fill: bool,
     /// Its length in bytes.
     pub len: u16,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 /// One peer's way down.
@@ -187,7 +189,7 @@ impl Downlink {
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
-        let pace = self.pace();
+        let pace = self.pace(now);
         let elapsed = now.saturating_duration_since(self.paid_at);
         self.paid_at = self.paid_at.max(now);
         self.debt = self.debt.saturating_sub(bytes(pace, elapsed));
@@ -195,12 +197,14 @@ impl Downlink {
     }
 
     /// Bit/s: what the estimate says, or what empties the queue in time.
-    fn pace(&self) -> u64 {
+    fn pace(&self, now: Instant) -> u64 {
         let (rate, delay_max) = match self.is_strained() {
             false => (self.congestion.pacing_rate(), DELAY_MAX),
             true => (self.congestion.estimate(), DELAY_MAX_STRAINED),
         };
-        rate.max(self.waiting_bytes * 8_000 / delay_max.as_millis() as u64)
+        let Some(oldest) = self.waiting.front() else { return rate };
+        let left = delay_max.saturating_sub(now.saturating_duration_since(oldest.since));
+        rate.max(self.waiting_bytes * 8_000 / (left.as_millis() as u64).max(1))
     }
 }
 
@@ -237,3 +241,6 @@ impl Brake {
 fn bytes(rate: u64, time: Duration) -> u64 {
     rate.saturating_mul(time.as_micros() as u64) / 8_000_000
 }
+
+#[cfg(test)]
+mod tests;
