@@ -1,12 +1,13 @@
 //! The browser's own fake camera over a path that loses 2 % of the datagrams in both directions and
 //! takes 40 ms there and back, at the viewer's side and at the publisher's: every picture arrives,
-//! and hardly ever one so late that the browser counts a freeze.
+//! and none so late that the browser counts a freeze.
 //!
 //! At 20 pictures a second a freeze is a gap above 200 ms. One loss costs 100 ms and is never
 //! seen; when the request or the repetition is lost too (4 % of some 130 losses a minute), it
 //! depends on the place of the packet in its frame: a browser that only receives knows no round
-//! trip and asks again after 100 ms (`kDefaultRttMs` in libwebrtc's `nack_requester.cc`). Measured:
-//! 0 to 3 freezes a minute, of 0.2 to 0.3 s.
+//! trip and asks again after 100 ms (`kDefaultRttMs` in libwebrtc's `nack_requester.cc`). With NACKs
+//! alone that made 0 to 3 freezes a minute of 0.2 to 0.3 s; so the server also resends what feedback
+//! names as lost.
 //!
 //! A second session of the same page does the same over a clean path: what stops both is the
 //! machine's doing (an encoder or a page was not scheduled) and not the network's.
@@ -30,8 +31,9 @@ const LOSS: f64 = 0.02;
 /// milliseconds.
 const SAME_MS: f64 = 1000.0;
 
-/// Most freezes that are not the machine's. Twice the most that was measured.
-const FREEZES_MAX: usize = 6;
+/// Most freezes that are not the machine's. None is measured; one is left to a machine that was busy
+/// for the one session and not for the other.
+const FREEZES_MAX: usize = 1;
 
 /// Longest time without a new picture, in milliseconds: three losses of one packet in a row.
 const STALL_MS_MAX: f64 = 500.0;
