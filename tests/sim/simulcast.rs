@@ -48,7 +48,8 @@ fn a_wished_encoding_comes_within_a_second_and_every_number_runs_on() {
             assert!(took.is_some_and(|took| took < seconds(1)), "{names:?} {encoding}: {took:?}");
         }
         let (viewing, end) = (outcome.viewing(0), outcome.sim.instant());
-        assert!(viewing.freeze(start, end) < millis(100), "{names:?}");
+        // A key frame five times as large as others takes its time at the pace of the estimate.
+        assert!(viewing.freeze(start, end) < millis(150), "{names:?}");
         assert!(viewing.switches() >= 5, "{names:?}: {}", viewing.switches());
         assert!(viewing.clock_spread < millis(45), "{names:?}: {:?}", viewing.clock_spread);
         outcome.sim.check();

@@ -12,9 +12,8 @@ use crate::kit::outbound::Numbers;
 use crate::kit::table::{FeedPlace, SubscriptionPlace};
 
 /// Longest time a packet waits for its turn: the pace rises so that the whole queue is gone by then.
-pub(crate) const DELAY_MAX: Duration = Duration::from_millis(60);
-/// The same while the path has a queue of its own: what waits here is not lost there.
-const DELAY_MAX_STRAINED: Duration = Duration::from_millis(200);
+/// Chosen: what a key frame five times as large as others takes on a link that its encoding just fits.
+pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
 /// What may leave at once, as time at the pace.
 const BURST: Duration = Duration::from_millis(10);
 /// And at least this many bytes: two full packets.
@@ -198,12 +197,13 @@ impl Downlink {
 
     /// Bit/s: what the estimate says, or what empties the queue in time.
     fn pace(&self, now: Instant) -> u64 {
-        let (rate, delay_max) = match self.is_strained() {
-            false => (self.congestion.pacing_rate(), DELAY_MAX),
-            true => (self.congestion.estimate(), DELAY_MAX_STRAINED),
+        // What waits here is not lost in a full queue there.
+        let rate = match self.is_strained() {
+            false => self.congestion.pacing_rate(),
+            true => self.congestion.estimate(),
         };
         let Some(oldest) = self.waiting.front() else { return rate };
-        let left = delay_max.saturating_sub(now.saturating_duration_since(oldest.since));
+        let left = DELAY_MAX.saturating_sub(now.saturating_duration_since(oldest.since));
         rate.max(self.waiting_bytes * 8_000 / (left.as_millis() as u64).max(1))
     }
 }

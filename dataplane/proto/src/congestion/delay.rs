@@ -139,7 +139,7 @@ impl DelayBased {
                     self.rate.update(Usage::Over, Some(acked_bps), now_us);
                 }
             }
-            Verdict::Severe => match throughput.busy_bps() {
+            Verdict::Severe => match path.service_bps().or(throughput.bps()) {
                 _ if !self.rate.may_decrease(acked_bps, now_us) => {}
                 Some(busy_bps) => self.rate.update(Usage::Over, Some(busy_bps), now_us),
                 None => self.rate.set(self.rate.bps() / 2.0, now_us),

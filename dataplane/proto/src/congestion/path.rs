@@ -12,6 +12,10 @@ const RTT_SHARE: f64 = 0.125;
 const RTT_MAX: Duration = Duration::from_secs(10);
 const QUEUE_SHARE: f64 = 0.25;
 const JITTER_SHARE: f64 = 1.0 / 16.0;
+/// A packet that took so much longer than the fastest had waited for the one before it.
+const QUEUED_US: f64 = 15_000.0;
+/// Busy time over which the path's rate is measured.
+const SERVICE_US: f64 = 100_000.0;
 /// Weight of a packet relative to the next in the recent loss. Chosen: 32 packets make two thirds of
 /// it, a tenth of a second of 3 Mbit/s and half a second of 150 kbit/s.
 const LOSS_AGING: f64 = 1.0 - 1.0 / 32.0;
@@ -31,6 +35,7 @@ pub(super) struct Path {
     last_delay_us: Option<i64>,
     jitter_us: f64,
     loss: f64,
+    service: Service,
 }
 
 impl Path {
@@ -43,6 +48,11 @@ impl Path {
     /// How much longer packets take than the fastest one lately.
     pub(super) fn queue_us(&self) -> i64 {
         self.queue_us as i64
+    }
+
+    /// Bit/s that the path delivers while a queue keeps it busy; None when it was not busy lately.
+    pub(super) fn service_bps(&self) -> Option<f64> {
+        self.service.bps()
     }
 
     /// Smoothed difference of the delays of successive packets (RFC 3550 section 6.4.1).
@@ -100,7 +110,39 @@ impl Path {
             let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
             self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
             self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+            self.service.add(packet, queue_us > QUEUED_US);
         }
+    }
+}
+
+/// Measures the path's rate by packets that waited for each other.
+#[derive(Clone, Debug, Default)]
+struct Service {
+    bytes: f64,
+    time_us: f64,
+    /// Arrival of the packet before, if that had waited.
+    last_us: Option<i64>,
+}
+
+impl Service {
+    fn add(&mut self, packet: &Arrival, queued: bool) {
+        if let Some(last_us) = self.last_us.filter(|_| queued) {
+            // Of one instant's arrivals the bytes count and the time comes with the next.
+            self.bytes += f64::from(packet.size);
+            self.time_us += packet.arrival_us.saturating_sub(last_us).max(0) as f64;
+            if self.time_us > SERVICE_US {
+                self.bytes /= 2.0;
+                self.time_us /= 2.0;
+            }
+        }
+        if !queued {
+            (self.bytes, self.time_us) = (0.0, 0.0);
+        }
+        self.last_us = queued.then_some(packet.arrival_us);
+    }
+
+    fn bps(&self) -> Option<f64> {
+        (self.time_us >= SERVICE_US / 4.0).then(|| self.bytes * 8e6 / self.time_us)
     }
 }
 
@@ -124,6 +166,7 @@ mod tests {
             path.on_arrivals(&[arrival], sent_us + 60_000);
         }
         assert!((79_900..=80_000).contains(&path.queue_us()), "{}", path.queue_us());
+        assert_eq!(path.service_bps(), Some(1.0 * 8e6 / 10_000.0), "a byte every 10 ms");
         assert_eq!(path.rtt(), Some(Duration::from_millis(60)));
         path.on_reported_rtt(Duration::from_millis(40));
         assert_eq!(path.rtt(), Some(Duration::from_millis(40)));

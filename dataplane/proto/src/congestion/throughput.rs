@@ -7,8 +7,6 @@
 /// Window before the first estimate, and after it, in microseconds (`bitrate_estimator.cc`).
 const FIRST_WINDOW_US: i64 = 500_000;
 const WINDOW_US: i64 = 150_000;
-/// Window of the rate on a busy link.
-const LATEST_US: i64 = 60_000;
 /// How much a sample far from the estimate is doubted (`bitrate_estimator.cc`).
 const UNCERTAINTY_SCALE: f64 = 10.0;
 /// Growth of the estimate's variance per window, in (kbit/s)^2 (`bitrate_estimator.cc`).
@@ -25,7 +23,6 @@ pub(super) struct Throughput {
     last_us: Option<i64>,
     estimate_kbps: Option<f64>,
     variance: f64,
-    latest: Latest,
 }
 
 impl Throughput {
@@ -36,19 +33,12 @@ impl Throughput {
             last_us: None,
             estimate_kbps: None,
             variance: FIRST_VARIANCE,
-            latest: Latest::default(),
         }
     }
 
     /// Bit/s; None until the first window is full.
     pub(super) fn bps(&self) -> Option<f64> {
         self.estimate_kbps.map(|kbps| kbps * 1_000.0)
-    }
-
-    /// Bit/s where a queue keeps the link busy: then the latest window is the link's rate, not what
-    /// happened to be sent. At least a third of [`Throughput::bps`], for the network may have paused.
-    pub(super) fn busy_bps(&self) -> Option<f64> {
-        self.estimate_kbps.map(|kbps| self.latest.kbps.clamp(kbps / 3.0, kbps) * 1_000.0)
     }
 
     /// Believes the next samples more, because what is sent changed.
@@ -58,7 +48,6 @@ impl Throughput {
 
     /// Adds `bytes` that arrived at `arrival_us`.
     pub(super) fn add(&mut self, bytes: u64, arrival_us: i64) {
-        self.latest.add(bytes, arrival_us);
         let Some(sample_kbps) = self.sample(bytes, arrival_us) else { return };
         let Some(estimate) = self.estimate_kbps else {
             self.estimate_kbps = Some(sample_kbps);
@@ -92,30 +81,6 @@ impl Throughput {
         }
         self.bytes += bytes;
         sample
-    }
-}
-
-/// The rate of the last short window: long enough for a few packets of a thin link, short enough to
-/// lie within the time that a queue takes to fill.
-#[derive(Clone, Debug, Default)]
-struct Latest {
-    from_us: Option<i64>,
-    bytes: u64,
-    kbps: f64,
-}
-
-impl Latest {
-    fn add(&mut self, bytes: u64, arrival_us: i64) {
-        let from_us = *self.from_us.get_or_insert(arrival_us);
-        let passed_us = arrival_us.saturating_sub(from_us);
-        if !(0..LATEST_US).contains(&passed_us) {
-            if passed_us > 0 {
-                self.kbps = 8_000.0 * self.bytes as f64 / passed_us as f64;
-            }
-            self.from_us = Some(arrival_us);
-            self.bytes = 0;
-        }
-        self.bytes += bytes;
     }
 }
 
