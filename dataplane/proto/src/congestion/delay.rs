@@ -29,8 +29,10 @@ const DRAIN_US: i64 = 500_000;
 const DRAINED_US: i64 = 15_000;
 /// After so many reductions without effect it is no queue: the path became longer.
 const DRAINS_MAX: u32 = 3;
-/// A deep queue that became longer by so much with each of the last messages is congestion at once.
-/// Chosen: at a message every 50 ms, a rate a quarter above what the path carries.
+/// A deep queue that became longer by so much in 50 ms, with each of the last messages, is congestion
+/// at once.
+/// Chosen: a rate a quarter above what the path carries.
+const MESSAGE_US: i64 = 50_000;
 const RISE_US: i64 = 12_000;
 const RISES: u32 = 3;
 /// One that is half as deep is, when it grows twice as fast.
@@ -58,6 +60,7 @@ pub(super) struct DelayBased {
     deep: Option<Deep>,
     /// The queue at the last message, and how many messages in a row made it markedly longer.
     last_queue_us: i64,
+    followed_us: i64,
     rises: u32,
     steep_rises: u32,
 }
@@ -74,6 +77,7 @@ impl DelayBased {
             eased_us: None,
             deep: None,
             last_queue_us: 0,
+            followed_us: 0,
             rises: 0,
             steep_rises: 0,
         }
@@ -150,7 +154,7 @@ impl DelayBased {
     /// Weighs what the detector says by the length of the queue.
     fn judge(&mut self, path: &Path, now_us: i64) -> Verdict {
         let usage = self.trendline.usage();
-        self.follow(path.queue_us());
+        self.follow(path.queue_us(), now_us);
         let steep = self.steep_rises >= STEEP_RISES && path.queue_us() >= STEEP_DEEP_US;
         if path.queue_us() < QUEUE_DEEP_US && !steep {
             self.deep = None;
@@ -181,8 +185,10 @@ impl DelayBased {
 impl DelayBased {
     /// Counts how long the queue has been growing fast. The trend line needs many groups of packets,
     /// and a queue that overflows meanwhile takes the frames in it with it.
-    fn follow(&mut self, queue_us: i64) {
-        let rise_us = queue_us - self.last_queue_us;
+    fn follow(&mut self, queue_us: i64, now_us: i64) {
+        let passed_us = now_us - std::mem::replace(&mut self.followed_us, now_us);
+        let messages = (passed_us / MESSAGE_US).max(1);
+        let rise_us = (queue_us - self.last_queue_us) / messages;
         self.steep_rises = if rise_us >= STEEP_US { self.steep_rises + 1 } else { 0 };
         self.rises = if rise_us >= RISE_US { self.rises + 1 } else { 0 };
         self.last_queue_us = queue_us;

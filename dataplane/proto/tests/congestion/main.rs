@@ -138,7 +138,9 @@ fn capacity_steps_are_followed() {
                 );
                 assert!(before >= 0.85 && after >= 0.82, "{before} {after}");
                 assert!(down_ms < 1_500, "{down_ms}");
-                assert!(up_ms < 4_000, "{up_ms}");
+                // Four messages a second make a verdict late: a probe that fails costs two more rounds.
+                let up_max_ms = if feedback_ms <= 100 { 4_000 } else { 8_000 };
+                assert!(up_ms < up_max_ms, "{up_ms}");
                 assert!(worst.queue_p95_ms < 120.0, "{}", worst.queue_p95_ms);
             }
         }
