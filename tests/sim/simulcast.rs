@@ -123,7 +123,8 @@ fn one_temporal_layer_or_two_are_as_good_as_three() {
         let rungs = [Rung { rid: "x", shape: Shape::video(600_000, temporal) }];
         let outcome = watched(5, &rungs);
         let row = outcome.row(0);
-        assert!(row.frames > 55 && row.freeze < millis(60), "{temporal}: {row:?}");
+        // The base layer alone for a moment, while the estimate is young.
+        assert!(row.frames > 50 && row.freeze < millis(100), "{temporal}: {row:?}");
         outcome.sim.check();
     }
 }

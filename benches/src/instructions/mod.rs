@@ -113,6 +113,8 @@ pub(crate) fn stage(arguments: &StageArguments) -> Result<(), Box<dyn Error>> {
         "forwarded": forwarded,
         "engine_calls": stage.calls,
         "delivered": delivered,
+        "paced": stage.paced(),
+        "estimate": stage.estimate(),
         "wrong": wrong,
     });
     println!("{value}");

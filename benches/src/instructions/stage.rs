@@ -130,7 +130,9 @@ impl Stage {
             }),
             Some(number) => {
                 let specs = specs(|track| subscribed_ssrc(number, track));
-                specs.into_iter().enumerate().for_each(|(track, spec)| {
+                specs.into_iter().enumerate().for_each(|(track, mut spec)| {
+                    // As browsers do; only then is the way to a subscriber measured.
+                    spec.rtx = (spec.kind == MediaKind::Video).then_some(spec.ssrc ^ 0x4000_0000);
                     peer.subscribe(spec);
                     self.control.add_subscription(place, track, spec);
                 });
@@ -170,6 +172,18 @@ impl Stage {
     /// Media packets the engine sent to subscribers so far.
     pub(crate) fn forwarded(&self) -> u64 {
         self.shard.counters().media_out
+    }
+
+    /// Packets that had to wait for their pace so far.
+    pub(crate) fn paced(&self) -> u64 {
+        self.shard.counters().paced
+    }
+
+    /// Mean estimate towards the subscribers in bit/s.
+    pub(crate) fn estimate(&self) -> u64 {
+        let known =
+            (1..self.peers.len()).filter_map(|n| self.shard.estimate(PeerId::new(n as u32, 1)));
+        known.sum::<u64>() / (self.peers.len() as u64 - 1)
     }
 
     /// Media packets a peer's application got so far: (right, others).

@@ -359,7 +359,8 @@ fn fan_out(
             len: packet.payload_len,
             since: now,
         };
-        if subscription.kind == MediaKind::Video && let_wait(peer, waiting, now) {
+        let measured = subscription.kind == MediaKind::Video && subscription.may_be_numbered();
+        if measured && let_wait(peer, waiting, now) {
             counters.paced += 1;
             list(paced, peer, peer_place);
         } else {

@@ -204,7 +204,7 @@ impl Tables {
         let peer = &*peer;
         let mut shares = std::mem::take(&mut self.shares);
         shares.clear();
-        let (mut fixed, mut lowest, mut top) = (0, 0, 0);
+        let (mut fixed, mut lowest, mut top, mut measured) = (0, 0, 0, true);
         for place in &peer.subscriptions {
             let Some(subscription) = self.subscriptions.at(*place) else { continue };
             let Some(feed) = self.feeds.at(subscription.feed) else { continue };
@@ -212,13 +212,16 @@ impl Tables {
                 fixed += feed.encodings.first().map_or(0, |state| state.meter.rate(Target::ALL));
                 continue;
             }
+            // What is sent without numbers is not measured: then the estimate says nothing.
+            measured &= subscription.may_be_numbered();
             let share = Share::new(*place, subscription, feed, now);
             lowest += share.rate();
             top += share.top();
             shares.push(share);
         }
-        let budget =
-            estimate.map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 64).saturating_sub(fixed));
+        let budget = estimate
+            .filter(|_| measured)
+            .map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 64).saturating_sub(fixed));
         let open = peer.downlink.as_ref().is_none_or(|downlink| downlink.brake.is_open(now));
         let used = raise(&mut shares, budget, lowest, open);
         let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);

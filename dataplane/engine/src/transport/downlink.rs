@@ -15,7 +15,7 @@ use crate::kit::table::{FeedPlace, SubscriptionPlace};
 /// Chosen: what a key frame five times as large as others takes on a link that its encoding just fits.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
 /// What may leave at once, as time at the pace.
-const BURST: Duration = Duration::from_millis(10);
+const BURST: Duration = Duration::from_millis(20);
 /// And at least this many bytes: two full packets.
 const BURST_MIN: u64 = 3_000;
 /// Loss that shows a path under strain.
@@ -74,6 +74,8 @@ pub(crate) struct Downlink {
     /// Bytes sent ahead of the pace.
     debt: u64,
     paid_at: Instant,
+    /// So much debt is no reason to wait; of the last look at the pace.
+    allowance: u64,
     /// Brake on going up after going down.
     pub brake: Brake,
     /// Since when there is too little for the least video.
@@ -97,6 +99,7 @@ impl Downlink {
             listed: false,
             debt: 0,
             paid_at: now,
+            allowance: BURST_MIN,
             brake: Brake::default(),
             starving: None,
             paused: false,
@@ -187,12 +190,17 @@ impl Downlink {
         self.waiting_bytes = self.waiting.iter().map(|packet| u64::from(packet.len)).sum();
     }
 
+    /// Cost: a comparison, as long as what was sent lately is little.
     fn has_room(&mut self, now: Instant) -> bool {
+        if self.debt < self.allowance {
+            return true;
+        }
         let pace = self.pace(now);
         let elapsed = now.saturating_duration_since(self.paid_at);
         self.paid_at = self.paid_at.max(now);
         self.debt = self.debt.saturating_sub(bytes(pace, elapsed));
-        self.debt < bytes(pace, BURST).max(BURST_MIN)
+        self.allowance = bytes(pace, BURST).max(BURST_MIN);
+        self.debt < self.allowance
     }
 
     /// Bit/s: what the estimate says, or what empties the queue in time.

@@ -67,6 +67,8 @@ pub struct Probe {
 #[derive(Clone, Debug)]
 pub struct Congestion {
     origin: Instant,
+    /// The instant of the last sending, and the same in microseconds: many packets share one.
+    sending: (Instant, i64),
     sent: SentRing,
     /// Media bytes since the last tick.
     media_bytes: u64,
@@ -92,6 +94,7 @@ impl Congestion {
     pub fn new(now: Instant) -> Self {
         Self {
             origin: now,
+            sending: (now, 0),
             sent: SentRing::new(),
             media_bytes: 0,
             unanswered_us: None,
@@ -122,7 +125,10 @@ impl Congestion {
     ///
     /// Cost: per packet, a few nanoseconds; integers only.
     pub fn on_sent(&mut self, size: usize, kind: SentKind, now: Instant) {
-        let now_us = self.us(now);
+        if self.sending.0 != now {
+            self.sending = (now, self.us(now));
+        }
+        let now_us = self.sending.1;
         let cluster = self.prober.on_sent(size, now_us);
         self.sent.push(size, cluster, now_us);
         if kind == SentKind::Media {
