@@ -44,12 +44,14 @@ fn set_peer(
     let place = tables.peers.place(facts.peer)?;
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
+    let numbered = peer.downlink.is_some();
     if !facts.transport_feedback {
         peer.downlink = None;
-    } else if peer.downlink.is_none() {
+    } else if !numbered {
         peer.downlink = Some(Box::new(Downlink::new(now)));
     }
-    if peer.extensions != facts.extensions {
+    // What carried a transport-wide number must not be sent again without one.
+    if peer.extensions != facts.extensions || numbered != facts.transport_feedback {
         peer.extensions = facts.extensions;
         for subscription in &peer.subscriptions {
             tables.subscriptions.at_mut(*subscription).map(Subscription::rename);
