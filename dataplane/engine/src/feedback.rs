@@ -134,10 +134,13 @@ fn on_arrivals(
     let Some(peer) = tables.peers.at_mut(place) else { return };
     let Some(downlink) = &mut peer.downlink else { return };
     let before = downlink.congestion.estimate();
-    downlink.congestion.on_feedback(feedback, now);
+    let losses = downlink.congestion.on_feedback(feedback, now);
     peer.round_trip = peer.round_trip.or(downlink.congestion.rtt());
     if downlink.congestion.estimate() < before {
         tables.allocate(place, now, host);
+    }
+    if losses == 0 {
+        return;
     }
     let lost = feedback.iter().filter_map(|(number, arrival)| arrival.is_none().then_some(number));
     lost.take(LOST_MAX).for_each(|number| {

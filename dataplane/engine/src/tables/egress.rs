@@ -133,6 +133,9 @@ impl Tables {
 
     /// Returns whether the peer must be looked after again.
     fn pace_peer(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) -> bool {
+        if let Some(downlink) = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut()) {
+            downlink.make_room();
+        }
         while let Some(waiting) = self.next_waiting(place, now) {
             self.send_waiting(place, waiting, now, host);
         }

@@ -37,7 +37,8 @@ const FALL: (u64, u64) = (3, 4);
 const QUEUE_DRAINED: Duration = Duration::from_millis(40);
 /// Part of the bandwidth that is used while that queue drains.
 const DRAINING: u64 = 2;
-/// Most packets that wait; further ones do not wait.
+/// Packets that may wait at first, and at most; further ones do not wait.
+const WAITING_MIN: usize = 64;
 const WAITING_MAX: usize = 1_024;
 
 /// A packet that waits: where it is kept and how it leaves.
@@ -105,14 +106,14 @@ impl Downlink {
             paused: false,
             chosen_at: 0,
             draining: false,
-            waiting: VecDeque::new(),
+            waiting: VecDeque::with_capacity(WAITING_MIN),
             waiting_bytes: 0,
         }
     }
 
     /// Whether a packet must wait behind others or for the pace.
     pub(crate) fn is_busy(&mut self, now: Instant) -> bool {
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting.len() >= self.waiting.capacity() {
             return false;
         }
         !self.waiting.is_empty() || !self.has_room(now)
@@ -172,6 +173,14 @@ impl Downlink {
     /// Whether the path shows a queue or loss that is more than a path's usual one.
     pub(crate) fn is_strained(&self) -> bool {
         self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN
+    }
+
+    /// Makes room for more packets than wait. Called between packets: nothing is allocated for one.
+    pub(crate) fn make_room(&mut self) {
+        let capacity = self.waiting.capacity();
+        if self.waiting.len() > capacity / 2 && capacity < WAITING_MAX {
+            self.waiting.reserve(capacity);
+        }
     }
 
     /// Whether packets wait.

@@ -139,19 +139,20 @@ impl Congestion {
         }
     }
 
-    /// Takes one feedback message. Lost, repeated, reordered and hostile ones do no harm.
+    /// Takes one feedback message; returns how many packets it newly names as lost. Lost, repeated, reordered and hostile ones do no harm.
     ///
     /// Cost: per message, linear in its statuses, of which at most 4,096 are read; a larger message
     /// is ignored.
-    pub fn on_feedback(&mut self, feedback: &TwccView<'_>, now: Instant) {
+    pub fn on_feedback(&mut self, feedback: &TwccView<'_>, now: Instant) -> u64 {
         let now_us = self.us(now);
-        let Some(mut walk) = self.reader.start(feedback, &mut self.sent, now_us) else { return };
-        let (mut probe_bps, mut last_sent_us) = (None, None);
+        let Some(mut walk) = self.reader.start(feedback, &mut self.sent, now_us) else { return 0 };
+        let (mut probe_bps, mut last_sent_us, mut lost) = (None, None, 0);
         while let Some(batch) = walk.next_batch(&mut self.sent, now_us) {
             self.take_batch(&batch, now_us, &mut probe_bps);
+            lost += batch.lost_packets;
             last_sent_us = last_sent_us.max(batch.sent_us.map(|(_, last_us)| last_us));
         }
-        let Some(last_sent_us) = last_sent_us else { return };
+        let Some(last_sent_us) = last_sent_us else { return lost };
         self.answered = true;
         self.unanswered_us = None;
         if std::mem::take(&mut self.outage) {
@@ -161,6 +162,7 @@ impl Congestion {
             self.gate = Gate::Shut;
         }
         self.update(probe_bps, last_sent_us, now_us);
+        lost
     }
 
     fn take_batch(&mut self, batch: &Batch, now_us: i64, probe_bps: &mut Option<f64>) {
