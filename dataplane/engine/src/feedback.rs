@@ -10,7 +10,6 @@ use proto::rtcp::{DlrrBlock, ReportBlock, RtcpPacket, TwccView, XrBlock, XrBlock
 use crate::host::Host;
 use crate::kit::clock::ClockPair;
 use crate::kit::table::{FeedName, PeerPlace, SubscriptionPlace};
-
 use crate::tables::{Outcome, Tables};
 use crate::transport::Binding;
 
@@ -122,8 +121,7 @@ fn on_report(tables: &mut Tables, place: PeerPlace, block: &ReportBlock, now: In
     }
 }
 
-/// Transport-wide feedback of a subscriber.
-/// Less bandwidth is acted upon at once, more with the next regular choice.
+/// Transport-wide feedback of a subscriber: estimate, and what was lost. Less bandwidth is acted upon at once, more with the next regular choice.
 fn on_arrivals(
     tables: &mut Tables,
     place: PeerPlace,

@@ -21,12 +21,12 @@ const PADDING: u8 = 255;
 /// Probing packets in one turn of one peer, whatever is due.
 const PROBES_MAX: usize = 64;
 
-/// A packet that was resent this often without success keeps a picture waiting too long: a key frame
-/// is the better remedy.
-const REPEATS_HOPEFUL: u8 = 4;
 /// A resend that is not the first has so many copies with it, where the path only loses: one more
 /// round trip is dearer than a few more packets.
 const COPIES_MORE: u8 = 2;
+/// A packet that was resent this often without success keeps a picture waiting too long: a key frame
+/// is the better remedy.
+const REPEATS_HOPEFUL: u8 = 4;
 /// Least time between two such key frames for one subscription: its losses are not to cost others
 /// much.
 const RESCUE_INTERVAL: Duration = Duration::from_millis(500);
