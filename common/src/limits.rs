@@ -32,6 +32,10 @@ pub const HISTORY_BYTES: usize = 32 << 20;
 pub const HISTORY_PACKETS: usize = 1_024;
 const _: () = assert!(HISTORY_PACKETS.is_power_of_two());
 
+/// Packets towards one peer that wait for their pace; further ones do not wait. The queue doubles as
+/// it is needed, so it can end at less than twice this.
+pub const PACED_PACKETS_MAX: usize = 1_024;
+
 /// RFC 7675: consent lives 30 s after the last authenticated check.
 pub const CONSENT_MAX: Duration = Duration::from_secs(30);
 /// A handshake that took longer ends its peer.

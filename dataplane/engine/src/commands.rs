@@ -42,6 +42,7 @@ fn set_peer(
     host: &mut impl Host,
 ) -> Option<()> {
     let place = tables.peers.place(facts.peer)?;
+    let peers = tables.peers.len();
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
     let numbered = peer.downlink.is_some();
@@ -49,6 +50,8 @@ fn set_peer(
         peer.downlink = None;
     } else if !numbered {
         peer.downlink = Some(Box::new(Downlink::new(now)));
+        // Room for all, so that no packet makes the list grow.
+        tables.paced.reserve(peers);
     }
     // What carried a transport-wide number must not be sent again without one.
     if peer.extensions != facts.extensions || numbered != facts.transport_feedback {

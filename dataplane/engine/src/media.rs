@@ -18,7 +18,7 @@ use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
 use crate::publish::{Arrival, Filled, Voice};
 use crate::route::Feed;
 use crate::subscribe::Pick;
-use crate::tables::{Outcome, Tables, emit_new};
+use crate::tables::{Outcome, Tables, emit_new, list};
 use crate::transport::{Arrivals, Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
@@ -377,14 +377,6 @@ fn let_wait(peer: &mut Peer, waiting: Waiting, now: Instant) -> bool {
         downlink.wait(waiting);
     }
     waits
-}
-
-/// Has a peer looked after at the next tick.
-fn list(paced: &mut Vec<PeerPlace>, peer: &mut Peer, place: PeerPlace) {
-    if let Some(downlink) = peer.downlink.as_mut().filter(|downlink| !downlink.listed) {
-        downlink.listed = true;
-        paced.push(place);
-    }
 }
 
 fn keep(

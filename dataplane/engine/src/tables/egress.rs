@@ -104,7 +104,16 @@ pub(crate) fn emit_new(
     let names = (subscription.mid, subscription.may_be_numbered());
     if emit(counters, outlet, (parcel, numbers), names, host) {
         counters.media_out += 1;
-        subscription.on_sent(usize::from(packet.payload_len));
+        // RFC 3550 section 6.4.1: padding is no payload.
+        subscription.on_sent(if fill { 0 } else { usize::from(packet.payload_len) });
+    }
+}
+
+/// Has a peer looked after by [`Tables::pace`].
+pub(crate) fn list(paced: &mut Vec<PeerPlace>, peer: &mut Peer, place: PeerPlace) {
+    if let Some(downlink) = peer.downlink.as_mut().filter(|downlink| !downlink.listed) {
+        downlink.listed = true;
+        paced.push(place);
     }
 }
 
@@ -124,10 +133,8 @@ impl Tables {
 
     /// Puts a peer on the list of [`Tables::pace`].
     pub(crate) fn pace_soon(&mut self, place: PeerPlace) {
-        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
-        if let Some(downlink) = downlink.filter(|downlink| !downlink.listed) {
-            downlink.listed = true;
-            self.paced.push(place);
+        if let Some(peer) = self.peers.at_mut(place) {
+            list(&mut self.paced, peer, place);
         }
     }
 
@@ -210,8 +217,8 @@ impl Tables {
     }
 
     /// Sends a packet of `subscription` again that its receiver misses. `attempt` is given where it is
-    /// known which sending of it was lost (by feedback, not by a NACK): 0 for the first. Where that is no way any more
-    /// to repair the picture, a key frame is asked for.
+    /// known which sending of it was lost (by feedback, not by a NACK): 0 for the first. Where that is
+    /// no way any more to repair the picture, a key frame is asked for.
     pub(crate) fn repair(
         &mut self,
         place: PeerPlace,

@@ -27,7 +27,7 @@ use crate::route::Feed;
 use crate::subscribe::Subscription;
 
 use crate::transport::Peer;
-pub(crate) use egress::emit_new;
+pub(crate) use egress::{emit_new, list};
 
 /// What became of a datagram; counted in one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use common::limits::PACED_PACKETS_MAX;
 use proto::congestion::Congestion;
 
 use super::traces::Traces;
@@ -37,9 +38,8 @@ const FALL: (u64, u64) = (3, 4);
 const QUEUE_DRAINED: Duration = Duration::from_millis(40);
 /// Part of the bandwidth that is used while that queue drains.
 const DRAINING: u64 = 2;
-/// Packets that may wait at first, and at most; further ones do not wait.
+/// Packets that may wait at first; further ones do not wait until there is more room.
 const WAITING_MIN: usize = 64;
-const WAITING_MAX: usize = 1_024;
 
 /// A packet that waits: where it is kept and how it leaves.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +178,7 @@ impl Downlink {
     /// Makes room for more packets than wait. Called between packets: nothing is allocated for one.
     pub(crate) fn make_room(&mut self) {
         let capacity = self.waiting.capacity();
-        if self.waiting.len() > capacity / 2 && capacity < WAITING_MAX {
+        if self.waiting.len() > capacity / 2 && capacity < PACED_PACKETS_MAX {
             self.waiting.reserve(capacity);
         }
     }
