@@ -39,6 +39,9 @@ const RISES: u32 = 3;
 const STEEP_US: i64 = 25_000;
 const STEEP_RISES: u32 = 2;
 const STEEP_DEEP_US: i64 = 60_000;
+/// So much of the rate is what comes through then, at most. Chosen: what makes such a queue is sent
+/// at a fraction of the rate, so that little less coming through is no sign that the rate is wrong.
+const JAM_SHARE: f64 = 0.5;
 /// With a shorter queue the rate is reduced at most by this, so often: a burst or jitter looks the
 /// same, and what arrives is then what was sent, not what the link carries.
 const EASE_SHARE: f64 = 0.85;
@@ -155,7 +158,8 @@ impl DelayBased {
     fn judge(&mut self, path: &Path, now_us: i64) -> Verdict {
         let usage = self.trendline.usage();
         self.follow(path.queue_us(), now_us);
-        let steep = self.steep_rises >= STEEP_RISES && path.queue_us() >= STEEP_DEEP_US;
+        let steep = self.steep_rises >= STEEP_RISES && path.queue_us() >= STEEP_DEEP_US
+            || self.is_jammed(path);
         if path.queue_us() < QUEUE_DEEP_US && !steep {
             self.deep = None;
             let noise_us = JITTERS * path.jitter_us();
@@ -183,6 +187,14 @@ impl DelayBased {
 }
 
 impl DelayBased {
+    /// Whether the newest packets came through a queue of their own making, far slower than they may
+    /// be sent: three packets of one picture show that, where a trend takes several pictures.
+    fn is_jammed(&self, path: &Path) -> bool {
+        path.newest_queue_us() >= STEEP_DEEP_US
+            && path.growth_us() >= STEEP_US
+            && path.service_bps().is_some_and(|bps| bps < self.rate.bps() * JAM_SHARE)
+    }
+
     /// Counts how long the queue has been growing fast. The trend line needs many groups of packets,
     /// and a queue that overflows meanwhile takes the frames in it with it.
     fn follow(&mut self, queue_us: i64, now_us: i64) {
@@ -260,6 +272,29 @@ mod tests {
         flow.run(40, 6_000);
         let bps = flow.delay.rate.bps();
         assert!(bps < 800e3 && flow.delay.is_deep(), "{bps}");
+    }
+
+    #[test]
+    fn one_picture_that_comes_through_slowly_is_enough() {
+        let picture = |apart_us: i64, late_us: i64| {
+            let mut flow = Flow::new();
+            flow.run(300, 0);
+            let packets: Vec<_> = (0..5)
+                .map(|packet| {
+                    let sent_us = flow.sent_us + 10_000 + packet * (30_000 - apart_us);
+                    let arrival_us = flow.sent_us + 10_000 + late_us + packet * 30_000;
+                    Arrival { arrival_us, sent_us, size: 1_000, cluster: 0 }
+                })
+                .collect();
+            let now_us = flow.sent_us + 200_000;
+            flow.path.on_arrivals(&packets, now_us);
+            flow.delay.add(&packets, now_us);
+            flow.delay.update(&flow.throughput, None, &flow.path, now_us);
+            flow.delay.rate.bps()
+        };
+        let bps = picture(30_000, 0);
+        assert!((200e3..300e3).contains(&bps), "{bps}: 1,000 bytes every 30 ms came through");
+        assert!(picture(0, 100_000) > 2.5e6, "the path became longer");
     }
 
     #[test]

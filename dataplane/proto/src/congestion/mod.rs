@@ -220,7 +220,8 @@ impl Congestion {
 
     fn gate(&self, now_us: i64) -> Gate {
         let over = self.path.loss() < LOSS_OVER && !self.loss.is_held(now_us);
-        let congested = self.delay.is_overused() || self.delay.is_deep();
+        let queued = self.path.newest_queue_us().max(self.path.queue_us()) > QUEUE_PROBED_US;
+        let congested = self.delay.is_overused() || self.delay.is_deep() || queued;
         if congested || self.loss.state() == LossState::Decreasing && !over {
             Gate::Shut
         } else if self.loss.state() == LossState::Unlimited {
@@ -316,6 +317,11 @@ impl Congestion {
         Duration::from_micros(u64::try_from(self.path.queue_us()).unwrap_or(0))
     }
 
+    /// The same of the newest packet alone.
+    pub fn newest_queue_delay(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.path.newest_queue_us()).unwrap_or(0))
+    }
+
     /// Microseconds since this value was made.
     fn us(&self, now: Instant) -> i64 {
         let passed = now.saturating_duration_since(self.origin);
@@ -325,6 +331,9 @@ impl Congestion {
 
 /// Least share of the rate a probe leaves (`kProbeDropThroughputFraction`, there of what arrives).
 const PROVEN_SHARE: f64 = 0.85;
+/// Longest queue that a probe is added to. Chosen: below it a probe of 25 ms at twice the rate ends
+/// before a queue of 100 ms, which is short for a network, is full.
+const QUEUE_PROBED_US: i64 = 60_000;
 /// Recent loss below which a path that lost much is probed again. Chosen: below what may be a path's
 /// own loss (`loss.rs`, a tenth), and what is left of 30 % after 42 packets without loss.
 const LOSS_OVER: f64 = 0.08;

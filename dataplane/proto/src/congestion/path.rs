@@ -13,7 +13,7 @@ const RTT_MAX: Duration = Duration::from_secs(10);
 const QUEUE_SHARE: f64 = 0.25;
 const JITTER_SHARE: f64 = 1.0 / 16.0;
 /// A packet that took so much longer than the fastest had waited for the one before it.
-const QUEUED_US: f64 = 15_000.0;
+const QUEUED_US: i64 = 15_000;
 /// Busy time over which the path's rate is measured.
 const SERVICE_US: f64 = 100_000.0;
 /// Weight of a packet relative to the next in the recent loss. Chosen: 32 packets make two thirds of
@@ -33,6 +33,7 @@ pub(super) struct Path {
     window_start_us: i64,
     queue_us: f64,
     last_delay_us: Option<i64>,
+    newest_queue_us: i64,
     jitter_us: f64,
     loss: f64,
     service: Service,
@@ -48,6 +49,16 @@ impl Path {
     /// How much longer packets take than the fastest one lately.
     pub(super) fn queue_us(&self) -> i64 {
         self.queue_us as i64
+    }
+
+    /// The same of the newest packet alone, not smoothed.
+    pub(super) fn newest_queue_us(&self) -> i64 {
+        self.newest_queue_us
+    }
+
+    /// How much the queue grew since a packet waited for the one before it first.
+    pub(super) fn growth_us(&self) -> i64 {
+        self.service.first_us.map_or(0, |first_us| self.newest_queue_us - first_us)
     }
 
     /// Bit/s that the path delivers while a queue keeps it busy; None when it was not busy lately.
@@ -81,7 +92,7 @@ impl Path {
     pub(super) fn rebase(&mut self) {
         if let (Some(delay_us), Some(base_us)) = (self.last_delay_us, &mut self.base_us) {
             *base_us = (delay_us, delay_us);
-            self.queue_us = 0.0;
+            (self.queue_us, self.newest_queue_us) = (0.0, 0);
         }
     }
 
@@ -105,12 +116,13 @@ impl Path {
             least = least.min(delay_us);
             self.base_us = Some((least, before));
             // A minute of delay is a clock that was set, not a queue.
-            let queue_us = (delay_us - least.min(before)).min(60_000_000) as f64;
+            self.newest_queue_us = (delay_us - least.min(before)).min(60_000_000);
+            let queue_us = self.newest_queue_us as f64;
             let last_us = self.last_delay_us.replace(delay_us).unwrap_or(delay_us);
             let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
             self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
             self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
-            self.service.add(packet, queue_us > QUEUED_US);
+            self.service.add(packet, self.newest_queue_us);
         }
     }
 }
@@ -122,10 +134,13 @@ struct Service {
     time_us: f64,
     /// Arrival of the packet before, if that had waited.
     last_us: Option<i64>,
+    /// Queue that the first of them met.
+    first_us: Option<i64>,
 }
 
 impl Service {
-    fn add(&mut self, packet: &Arrival, queued: bool) {
+    fn add(&mut self, packet: &Arrival, queue_us: i64) {
+        let queued = queue_us > QUEUED_US;
         if let Some(last_us) = self.last_us.filter(|_| queued) {
             // Of one instant's arrivals the bytes count and the time comes with the next.
             self.bytes += f64::from(packet.size);
@@ -136,7 +151,9 @@ impl Service {
             }
         }
         if !queued {
-            (self.bytes, self.time_us) = (0.0, 0.0);
+            (self.bytes, self.time_us, self.first_us) = (0.0, 0.0, None);
+        } else if self.first_us.is_none() {
+            self.first_us = Some(queue_us);
         }
         self.last_us = queued.then_some(packet.arrival_us);
     }
