@@ -271,7 +271,7 @@ fn arrive(
     // Of other codecs a decoder can start with every packet, and needs those before all the same.
     let predicted = track.kind == MediaKind::Video && payload.codec != Codec::Other;
     if packet.frame.key && predicted {
-        state.on_key_frame(arrival);
+        state.on_key_frame(arrival, now);
     }
     track.newest_at = now;
     track.silent = false;
@@ -387,12 +387,12 @@ fn keep(
     now: Instant,
 ) {
     let video = feed.kind == MediaKind::Video;
-    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video), now) {
+    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video)) {
         if fresh {
             encoding.index.clear();
         }
         encoding.newest_at = Some(now);
-        encoding.count(packet, plain.len());
+        encoding.count(packet, plain.len(), now);
         history.keep(&mut encoding.index, packet, plain, now);
     }
 }

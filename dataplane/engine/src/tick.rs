@@ -18,7 +18,7 @@ const PHASES: u32 = 5;
 /// Rounds between two receiver reports to a peer: about one second (RFC 3550 section 6.2 allows
 /// less than its 5 s for small groups).
 const REPORT_ROUNDS: u32 = 20;
-/// Rounds between two looks at which encodings of a feed are alive.
+/// Rounds between two looks at the key frames that subscriptions of a feed wait for.
 const LAYER_ROUNDS: u32 = 5;
 /// Rounds between two choices of what a peer's subscriptions show.
 const ALLOCATE_ROUNDS: u32 = 2;
@@ -145,11 +145,11 @@ fn serve_feed(
     now: Instant,
     host: &mut impl Host,
 ) {
+    let Some(feed) = tables.feeds.at_mut(place) else { return };
+    feed.encodings.iter_mut().for_each(|encoding| encoding.meter.settle(now));
     if !(round + place.number() / PHASES).is_multiple_of(LAYER_ROUNDS) {
         return;
     }
-    let Some(feed) = tables.feeds.at_mut(place) else { return };
-    feed.encodings.iter_mut().for_each(|encoding| encoding.meter.settle(now));
     let mut next = 0;
     while let Some(subscription) =
         tables.feeds.at(place).and_then(|feed| feed.subscriptions.get(next).copied())

@@ -10,9 +10,11 @@
 
 use std::time::{Duration, Instant};
 
-/// Bounds of the time between two requests to one encoding. The lower one: libwebrtc's encoder
-/// passes over a request that comes less than 300 ms after the last one it served
-/// (`video/encoder_rtcp_feedback.cc`), and requests leave at ticks and arrive with jitter.
+/// libwebrtc's encoder passes over a request that comes so soon after the last one it served
+/// (`video/encoder_rtcp_feedback.cc`); it serves one with key frames of all encodings.
+const SERVED: Duration = Duration::from_millis(300);
+/// Bounds of the time between two requests to one encoding. The lower one: [`SERVED`], as requests
+/// leave at ticks and arrive with jitter.
 const INTERVAL_MIN: Duration = Duration::from_millis(320);
 const INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Requests in a row without a key frame after which a living encoding is asked at
@@ -24,6 +26,8 @@ const UNANSWERED_MAX: u8 = 4;
 #[derive(Default)]
 pub(crate) struct KeyFrames {
     asked: Option<Instant>,
+    /// When the newest key frame began to arrive.
+    arrived: Option<Instant>,
     wanted: bool,
     /// Requests since the last key frame.
     unanswered: u8,
@@ -57,24 +61,29 @@ impl KeyFrames {
             false => asking.wait.clamp(INTERVAL_MIN, INTERVAL_MAX),
         };
         let since = |asked| asking.now.saturating_duration_since(asked);
-        if self.asked.is_some_and(|asked| since(asked) < interval) {
+        // Whoever asks so soon after a key frame may be passed over, and asks again when that is past.
+        let ready = self.arrived.map(|arrived| arrived + SERVED);
+        let early = |at| ready.is_some_and(|ready| at < ready);
+        let passed_over = self.asked.is_some_and(early) && !early(asking.now);
+        if self.asked.is_some_and(|asked| since(asked) < interval) && !passed_over {
             return false;
         }
-        self.wanted = false;
+        self.wanted = early(asking.now);
         self.asked = Some(asking.now);
         self.unanswered = self.unanswered.saturating_add(1);
         true
     }
 
     /// A key frame began: whoever wanted one has it.
-    pub(crate) fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self, now: Instant) {
+        self.arrived = Some(now);
         self.wanted = false;
         self.unanswered = 0;
     }
 
     /// The stream begins anew: what was asked of the one before does not count.
     pub(crate) fn restart(&mut self) {
-        (self.asked, self.unanswered) = (None, 0);
+        (self.asked, self.arrived, self.unanswered) = (None, None, 0);
     }
 }
 
@@ -108,8 +117,23 @@ mod tests {
         let mut frames = KeyFrames::default();
         assert!(want(&mut frames, asking(start)));
         assert!(!want(&mut frames, asking(start)));
-        frames.arrived();
+        frames.arrived(start);
         assert!(!frames.due(asking(start + INTERVAL_MIN)));
+    }
+
+    #[test]
+    fn who_asks_soon_after_a_key_frame_asks_again_when_it_will_be_heard() {
+        let start = Instant::now();
+        let mut frames = KeyFrames::default();
+        frames.arrived(start);
+        let early = start + SERVED - Duration::from_millis(20);
+        assert!(want(&mut frames, asking(early)), "others than libwebrtc answer at once");
+        assert!(!frames.due(asking(start + SERVED - Duration::from_millis(1))));
+        assert!(frames.due(asking(start + SERVED)), "the wish was kept");
+        assert!(!frames.due(asking(start + SERVED * 3)), "once");
+        assert!(want(&mut frames, asking(start + SERVED * 3)));
+        frames.arrived(start + SERVED * 3);
+        assert!(!frames.due(asking(start + SERVED * 5)), "it came");
     }
 
     #[test]
@@ -137,7 +161,7 @@ mod tests {
         want(&mut frames, asking(back));
         assert!(!frames.due(asking(back + INTERVAL_MIN)), "it is slow to answer");
         assert!(frames.due(asking(back + INTERVAL_MAX)));
-        frames.arrived();
+        frames.arrived(start);
         assert!(want(&mut frames, asking(back + INTERVAL_MAX + INTERVAL_MIN)));
         frames.restart();
         assert!(want(&mut frames, asking(back + INTERVAL_MAX + INTERVAL_MIN)), "another stream");

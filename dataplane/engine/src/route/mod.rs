@@ -57,14 +57,14 @@ const _: () = assert!(CORES_MAX <= 64);
 impl<I> FeedEncoding<I> {
     /// Counts a packet of `len` bytes. Key frames are left out: each comes because somebody asked,
     /// and is no part of what the encoding costs from then on.
-    pub(crate) fn count(&mut self, packet: &Packet, len: usize) {
+    pub(crate) fn count(&mut self, packet: &Packet, len: usize, now: Instant) {
         // Of sound, and of codecs that are not known, every packet is one.
         let predicted = !packet.codec.is_audio() && packet.codec != Codec::Other;
         if packet.frame.key && predicted {
             self.key_picture = Some(packet.timestamp);
         }
         if self.key_picture != Some(packet.timestamp) {
-            self.meter.count(&packet.frame, len);
+            self.meter.count(&packet.frame, len, now);
         }
     }
 }
@@ -146,7 +146,6 @@ impl<I> Feed<I> {
         &mut self,
         packet: &Packet,
         new_index: impl Fn() -> I,
-        now: Instant,
     ) -> Option<(&mut FeedEncoding<I>, bool)> {
         let number = usize::from(packet.encoding);
         if number >= common::limits::ENCODINGS_MAX {
@@ -158,7 +157,7 @@ impl<I> Feed<I> {
                 epoch: packet.epoch,
                 newest_at: None,
                 clock: None,
-                meter: Meter::new(now),
+                meter: Meter::new(),
                 key_picture: None,
             });
         }

@@ -116,8 +116,8 @@ impl EncodingState {
 
     /// A packet that was admitted as `arrival` begins a key frame. Gaps between it and the frames
     /// before may be its own (parameter sets in packets of their own), older ones are pointless.
-    pub(crate) fn on_key_frame(&mut self, arrival: Arrival) {
-        self.key_frames.arrived();
+    pub(crate) fn on_key_frame(&mut self, arrival: Arrival, now: Instant) {
+        self.key_frames.arrived(now);
         if let Arrival::Newer { .. } = arrival {
             self.gaps.on_key_frame(self.frame.end_before);
         }

@@ -40,7 +40,7 @@ fn a_key_frame_makes_older_gaps_pointless_but_not_those_that_may_be_its_own() {
         state.admit(&packet(number, timestamp), Way::Shared, 90_000, now, &mut path);
     }
     let arrival = state.admit(&packet(16, 3), Way::Shared, 90_000, now, &mut path);
-    state.on_key_frame(arrival);
+    state.on_key_frame(arrival, now);
     let mut numbers = [0; 8];
     let due = state.gaps.due(now + Duration::from_millis(20), &mut path, &mut numbers).count;
     assert_eq!(numbers[..due], [15]);
@@ -115,7 +115,7 @@ proptest! {
                 prop_assert!(taken.insert(sequence), "{} twice", sequence);
             }
             if wait % 7 == 0 {
-                state.on_key_frame(arrival);
+                state.on_key_frame(arrival, now);
             }
         }
     }
