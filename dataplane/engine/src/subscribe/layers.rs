@@ -41,7 +41,7 @@ pub(crate) struct Layers {
     paused: bool,
     /// Nothing is sent.
     stopped: bool,
-    /// The source shown ends with its picture, whether its successor is there or not.
+    /// The source shown ends, whether its successor is there or not.
     cut: bool,
 }
 
@@ -106,10 +106,11 @@ impl Layers {
         changed
     }
 
-    /// Ends the source that is shown with its present picture: the path is full, and what goes on
-    /// would only keep the wanted encoding waiting.
-    pub(crate) fn cut(&mut self) {
+    /// Ends the source that is shown, within its picture if need be: the path is full, and what goes
+    /// on would only keep the wanted encoding waiting. Returns whether it ends.
+    pub(crate) fn cut(&mut self) -> bool {
         self.cut = self.waiting.is_some();
+        self.cut
     }
 
     /// Wants the layers of `target`.
@@ -167,10 +168,10 @@ impl Layers {
         self.picture = Some(packet.timestamp);
     }
 
-    /// Whether sending stops before this packet, which is the newest of the source shown: a picture
-    /// is not cut in two.
+    /// Whether sending stops before this packet, which is the newest of the source shown: for a pause
+    /// a picture is not cut in two.
     pub(super) fn stops(&mut self, packet: &Packet) -> bool {
-        let stops = (self.paused || self.cut) && self.picture != Some(packet.timestamp);
+        let stops = self.cut || self.paused && self.picture != Some(packet.timestamp);
         if stops {
             self.stopped = self.paused;
             self.cut = false;

@@ -83,9 +83,10 @@ impl Rewrite {
         self.current.as_ref().is_some_and(|segment| segment.is_newest(packet))
     }
 
-    /// Nothing is shown any more: whatever comes next is another source.
+    /// Nothing is shown any more: whatever comes next is another source, and nothing of what was sent
+    /// is worth a resend.
     pub(crate) fn forget_source(&mut self) {
-        self.previous = self.current.take().or(self.previous.take());
+        (self.current, self.previous) = (None, None);
     }
 
     /// Starts a new segment with `packet` as its first. `clock_rate` in Hz; `aligned` is the

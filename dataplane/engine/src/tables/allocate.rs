@@ -33,6 +33,9 @@ const LOWEST_MIN: u64 = 10;
 const CUT: u64 = 2;
 /// Probing goes on until the estimate is this many times what everything costs.
 const HEADROOM: u64 = 2;
+/// Part of the bandwidth that is used, for more than temporal layers, while a queue drains that a fall
+/// left on the path.
+const DRAINING: u64 = 2;
 /// Share (in 1/64) of an estimate for what rates do not count: authentication tags, RTCP.
 const OVERHEAD: u64 = 1;
 /// What is shown stays until it costs this much (in 1/16) more than there is: estimates waver.
@@ -178,6 +181,14 @@ impl Share {
         self.present.map_or(Ordering::Equal, |present| self.chosen.cmp(&present))
     }
 
+    /// Whether the next rung adds temporal layers only: a picture without them is a slow one, and what
+    /// they cost is little.
+    fn is_temporal(&self) -> bool {
+        let step = self.ladder.rungs().get(self.chosen..).unwrap_or_default();
+        matches!(step, [from, to, ..] if from.encoding == to.encoding
+            && from.target.spatial() == to.target.spatial())
+    }
+
     /// What going one rung up must have free, and what it will use; nothing where that is above
     /// what is shown and the brake is not `open`.
     fn next(&self, open: bool) -> Option<(u64, u64)> {
@@ -200,8 +211,9 @@ impl Tables {
     /// called a few times a second per peer.
     pub(crate) fn allocate(&mut self, place: PeerPlace, now: Instant, host: &mut impl Host) {
         let Some(peer) = self.peers.at_mut(place) else { return };
-        let estimate = peer.downlink.as_mut().map(|downlink| downlink.budget());
+        let draining = peer.downlink.as_mut().is_some_and(|downlink| downlink.drains(now));
         let peer = &*peer;
+        let estimate = peer.downlink.as_ref().map(|downlink| downlink.congestion.estimate());
         let mut shares = std::mem::take(&mut self.shares);
         shares.clear();
         let (mut fixed, mut lowest, mut top, mut measured) = (0, 0, 0, true);
@@ -223,7 +235,8 @@ impl Tables {
             .filter(|_| measured)
             .map_or(u64::MAX, |rate| (rate - rate * OVERHEAD / 64).saturating_sub(fixed));
         let open = peer.downlink.as_ref().is_none_or(|downlink| downlink.brake.is_open(now));
-        let used = raise(&mut shares, budget, lowest, open);
+        let cautious = if draining { budget / DRAINING } else { budget };
+        let used = raise(&mut shares, (budget, cautious), lowest, open);
         let (short, fits) = (used * LOWEST_MIN / 16 > budget, used <= budget);
         let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
         let pause = downlink.is_some_and(|downlink| downlink.pauses(short, fits, now));
@@ -256,8 +269,6 @@ impl Tables {
         now: Instant,
         host: &mut impl Host,
     ) -> Option<()> {
-        let downlink = self.peers.at(place)?.downlink.as_ref();
-        let draining = downlink.is_some_and(|downlink| downlink.is_draining());
         let rung = *share.ladder.rungs().get(share.chosen)?;
         let subscription = self.subscriptions.at_mut(share.subscription)?;
         let pause = pause && !share.is_pinned(&subscription.choice);
@@ -274,8 +285,12 @@ impl Tables {
         {
             let shown = self.feeds.at(subscription.feed)?.encodings.get(usize::from(shown));
             let rate = shown.map_or(0, |state| state.meter.rate(Target::ALL));
-            if rate > rung.rate * CUT && draining {
-                subscription.layers.cut();
+            let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
+            if let Some(downlink) = downlink.filter(|downlink| downlink.is_full())
+                && rate > rung.rate * CUT
+                && subscription.layers.cut()
+            {
+                downlink.forget(share.subscription);
             }
         }
         let feed = subscription.feed;
@@ -293,14 +308,16 @@ impl Share {
     }
 }
 
-/// Raises all shares rung by rung while `budget` lasts; returns what they use together.
-fn raise(shares: &mut [Share], budget: u64, lowest: u64, open: bool) -> u64 {
+/// Raises all shares rung by rung while the budget lasts, for more than temporal layers the cautious
+/// one; returns what they use together.
+fn raise(shares: &mut [Share], budget: (u64, u64), lowest: u64, open: bool) -> u64 {
     let mut used = lowest;
     let mut raised = true;
     while raised {
         raised = false;
         for share in shares.iter_mut() {
             let Some((needed, more)) = share.next(open) else { continue };
+            let budget = if share.is_temporal() { budget.0 } else { budget.1 };
             if used.saturating_add(needed) <= budget {
                 share.chosen += 1;
                 used += more;

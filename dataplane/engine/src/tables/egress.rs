@@ -294,8 +294,16 @@ impl Tables {
         let spacing = match attempt {
             Some(attempt) if attempt != subscription.budget.repeats(sent.index) => return None,
             Some(_) => Duration::ZERO,
-            None => peer.round_trip.unwrap_or_default() * 3 / 4,
+            None => {
+                let queue = peer.downlink.as_ref().filter(|downlink| downlink.is_full());
+                let queue = queue.map_or(Duration::ZERO, |it| it.congestion.queue_delay());
+                (peer.round_trip.unwrap_or_default() + queue) * 3 / 4
+            }
         };
+        if !peer.downlink.as_mut().is_none_or(|downlink| downlink.may_repeat(now)) {
+            self.counters.resends_refused += 1;
+            return Some(false);
+        }
         let repeats = match subscription.budget.spend(sent.index, spacing, now) {
             Verdict::Granted { repeats } => repeats,
             verdict => {

@@ -15,10 +15,14 @@ use crate::kit::table::{FeedPlace, SubscriptionPlace};
 /// Longest time a packet waits for its turn: the pace rises so that the whole queue is gone by then.
 /// Chosen: what a key frame five times as large as others takes on a link that its encoding just fits.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
+/// The same while the queue on the path is full: what is hurried there is lost. Chosen: twice as long.
+const DELAY_FULL_MAX: Duration = Duration::from_millis(400);
 /// What may leave at once, as time at the pace.
 const BURST: Duration = Duration::from_millis(20);
 /// And at least this many bytes: two full packets.
 const BURST_MIN: u64 = 3_000;
+/// Allowance that lets one packet go at a time: a burst into a full queue is lost.
+const ALONE: u64 = 1;
 /// Loss that shows a path under strain.
 const LOSS_STRAIN: f32 = 0.1;
 /// Queueing on the path that does.
@@ -36,8 +40,6 @@ const RAISE_LASTS: Duration = Duration::from_secs(8);
 const FALL: (u64, u64) = (3, 4);
 /// Queueing on the path below which it counts as drained.
 const QUEUE_DRAINED: Duration = Duration::from_millis(40);
-/// Part of the bandwidth that is used while that queue drains.
-const DRAINING: u64 = 2;
 /// Packets that may wait at first; further ones do not wait until there is more room.
 const WAITING_MIN: usize = 64;
 
@@ -154,25 +156,36 @@ impl Downlink {
         self.paused
     }
 
-    /// Bit/s to choose layers by: less than the estimate while a queue that a fall of it left on the
-    /// path drains.
-    pub(crate) fn budget(&mut self) -> u64 {
+    /// Looks at the estimate before layers are chosen by it. Returns whether a queue that a fall of it
+    /// left on the path still drains.
+    pub(crate) fn drains(&mut self, now: Instant) -> bool {
         let estimate = self.congestion.estimate();
         let fell = estimate < self.chosen_at / FALL.1 * FALL.0;
         self.chosen_at = estimate;
-        let queued = self.congestion.queue_delay() > QUEUE_DRAINED;
-        self.draining = queued && (fell || self.draining);
-        if self.draining { estimate / DRAINING } else { estimate }
+        let queue = self.congestion.queue_delay().max(self.congestion.newest_queue_delay());
+        self.draining = queue > QUEUE_DRAINED && (fell || self.draining);
+        if fell {
+            // Those bytes are on the path, and the next ones wait for them there.
+            (self.debt, self.allowance, self.paid_at) = (0, ALONE, now);
+        }
+        self.draining
     }
 
-    /// Whether what a fall of the estimate left on the path still drains.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining
+    /// Whether what is sent only makes a queue longer that stands on the path: the queue is long, or
+    /// what a fall of the estimate left still drains.
+    pub(crate) fn is_full(&self) -> bool {
+        self.draining || self.congestion.queue_delay() > QUEUE_STRAIN
     }
 
     /// Whether the path shows a queue or loss that is more than a path's usual one.
     pub(crate) fn is_strained(&self) -> bool {
         self.congestion.loss() > LOSS_STRAIN || self.congestion.queue_delay() > QUEUE_STRAIN
+    }
+
+    /// Whether a repetition may leave, ahead of what waits: into a full queue no more than a burst, as the
+    /// receiver asks again.
+    pub(crate) fn may_repeat(&mut self, now: Instant) -> bool {
+        !self.is_full() || self.has_room(now) || self.debt < BURST_MIN
     }
 
     /// Makes room for more packets than wait. Called between packets: nothing is allocated for one.
@@ -193,7 +206,7 @@ impl Downlink {
         self.debt += len as u64;
     }
 
-    /// Forgets what waits for a subscription that ended.
+    /// Forgets what waits for a subscription that ended, or whose source did.
     pub(crate) fn forget(&mut self, subscription: SubscriptionPlace) {
         self.waiting.retain(|packet| packet.subscription != subscription);
         self.waiting_bytes = self.waiting.iter().map(|packet| u64::from(packet.len)).sum();
@@ -208,19 +221,23 @@ impl Downlink {
         let elapsed = now.saturating_duration_since(self.paid_at);
         self.paid_at = self.paid_at.max(now);
         self.debt = self.debt.saturating_sub(bytes(pace, elapsed));
-        self.allowance = bytes(pace, BURST).max(BURST_MIN);
+        self.allowance = match self.is_full() {
+            false => bytes(pace, BURST).max(BURST_MIN),
+            true => ALONE,
+        };
         self.debt < self.allowance
     }
 
     /// Bit/s: what the estimate says, or what empties the queue in time.
     fn pace(&self, now: Instant) -> u64 {
         // What waits here is not lost in a full queue there.
-        let rate = match self.is_strained() {
+        let rate = match self.draining || self.is_strained() {
             false => self.congestion.pacing_rate(),
             true => self.congestion.estimate(),
         };
         let Some(oldest) = self.waiting.front() else { return rate };
-        let left = DELAY_MAX.saturating_sub(now.saturating_duration_since(oldest.since));
+        let longest = if self.is_full() { DELAY_FULL_MAX } else { DELAY_MAX };
+        let left = longest.saturating_sub(now.saturating_duration_since(oldest.since));
         rate.max(self.waiting_bytes * 8_000 / (left.as_millis() as u64).max(1))
     }
 }

@@ -26,9 +26,9 @@ fn feed(encodings: &[(u32, u8)], start: Instant) -> Feed<Index> {
             let timestamp = n * 3_000;
             let packet =
                 Packet { encoding, frame, timestamp, codec: Codec::Vp8, ..Packet::blank() };
-            let (state, _) = feed.encoding(&packet, || Index::new(true), start).expect("few");
+            let (state, _) = feed.encoding(&packet, || Index::new(true)).expect("few");
             state.newest_at = Some(start + Duration::from_secs(1));
-            state.count(&packet, (rate / 8 / (u32::from(*temporal) * 10)) as usize);
+            state.count(&packet, (rate / 8 / (u32::from(*temporal) * 10)) as usize, start);
         }
     }
     feed.encodings.iter_mut().for_each(|state| state.meter.settle(start + Duration::from_secs(1)));
@@ -98,7 +98,7 @@ fn bandwidth_is_given_out_in_turns_and_what_is_shown_is_kept_a_little_longer() {
     let give = |present, budget, open| {
         let mut shares = shares(present);
         let lowest = shares.iter().map(Share::rate).sum();
-        let used = raise(&mut shares, budget, lowest, open);
+        let used = raise(&mut shares, (budget, budget), lowest, open);
         (shares[0].chosen, shares[1].chosen, used / 1_000)
     };
     assert_eq!(give(None, 100_000, true), (0, 0, 200), "the lowest in any case");
@@ -108,4 +108,20 @@ fn bandwidth_is_given_out_in_turns_and_what_is_shown_is_kept_a_little_longer() {
     assert_eq!(give(Some(0), u64::MAX, false), (0, 0, 200), "the brake holds");
     assert_eq!(give(Some(1), 950_000, true), (1, 1, 1_000), "kept though it costs a little more");
     assert_eq!(give(Some(1), 800_000, true), (1, 0, 600));
+}
+
+#[test]
+fn while_a_queue_drains_the_encoding_is_lower_and_its_pictures_are_all_there() {
+    let start = Instant::now();
+    let now = start + Duration::from_secs(1);
+    let feed = feed(&[(120_000, 3), (400_000, 1)], start);
+    let place = Table::new().insert(SubscriptionId::new(1, 0), ()).expect("free");
+    let give = |budget, cautious| {
+        let ladder = Ladder::of(&feed, &LayerChoice::default(), now);
+        let mut shares = [Share { subscription: place, ladder, present: Some(3), chosen: 0 }];
+        raise(&mut shares, (budget, cautious), 40_000, true)
+    };
+    assert_eq!(give(450_000, 450_000), 400_000);
+    assert_eq!(give(450_000, 225_000), 120_000);
+    assert_eq!(give(130_000, 65_000), 120_000, "temporal layers are not what fills a queue");
 }

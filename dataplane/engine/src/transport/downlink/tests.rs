@@ -64,6 +64,21 @@ fn what_comes_faster_than_the_pace_waits_in_order_and_not_long() {
 }
 
 #[test]
+fn into_a_full_path_packets_go_one_by_one() {
+    let start = Instant::now();
+    let mut downlink = Downlink::new(start);
+    (downlink.draining, downlink.allowance) = (true, ALONE);
+    assert_eq!(offer(&mut downlink, 3, start), 2);
+    // 1,200 bytes at the estimate of 300 kbit/s take 32 ms.
+    assert!(downlink.next_due(start + Duration::from_millis(30)).is_none());
+    assert!(downlink.next_due(start + Duration::from_millis(33)).is_some());
+    downlink.charge(1_200);
+    assert!(downlink.may_repeat(start + Duration::from_millis(33)), "ahead of what waits");
+    downlink.charge(2_400);
+    assert!(!downlink.may_repeat(start + Duration::from_millis(33)), "but not many");
+}
+
+#[test]
 fn a_subscription_that_ended_leaves_nothing_behind() {
     let start = Instant::now();
     let mut downlink = Downlink::new(start);
