@@ -36,12 +36,6 @@ const CLOCK_MS_MAX: f64 = 30.0;
 /// Widths of the layers f, h and q. Smaller sources than this get fewer layers from Chromium.
 const WIDTHS: [(&str, u32); 3] = [("f", 960), ("h", 480), ("q", 240)];
 
-/// Longest time without a new picture when the bottleneck begins, in milliseconds. Its queue is full
-/// within 60 ms and loses four of five packets, so the picture stops; measured: 300 to 1,500. After
-/// 3 s a browser helps itself by asking for a key frame (`kMaxWaitForFrame` in libwebrtc's
-/// `video_receive_stream2.h`): the server has to be faster.
-const STALL_DOWN_MS_MAX: f64 = 2500.0;
-
 /// Longest time from the beginning of the bottleneck until a lower layer flows.
 const DOWN_MAX: Duration = Duration::from_secs(10);
 
@@ -100,9 +94,11 @@ fn a_bottleneck_takes_a_layer_and_no_more() {
     figure("bottleneck: sent into it, kbit/s", format!("{:.0}", sent * 8.0 / 1000.0));
     assert!(sent < BOTTLENECK as f64, "{sent} bytes a second into {BOTTLENECK}");
     assert!(narrow.rate("video", "frames") > 10.0);
-    let stall = down.longest_stall();
-    assert!(stall.millis() <= STALL_DOWN_MS_MAX, "on the way down: {stall:?}");
-    for (when, samples) in [("behind the bottleneck", narrow), ("on the way up", after)] {
+    // Its queue of 200 ms is full within 60 ms and loses four of five packets: what the picture stands
+    // still for is the feedback, the key frame, and that queue.
+    let times =
+        [("on the way down", down), ("behind the bottleneck", narrow), ("on the way up", after)];
+    for (when, samples) in times {
         let stall = samples.longest_stall();
         assert!(stall.millis() <= STALL_MS_MAX, "{when}: {stall:?}");
     }

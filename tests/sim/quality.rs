@@ -72,7 +72,10 @@ fn one_bad_viewer_of_fifty_changes_nothing_for_the_others() {
         assert!(carried * 50 < good.carried, "viewer {place}: {good:?} {bad:?}");
         let frozen = bad.freeze.abs_diff(good.freeze);
         assert!(frozen < millis(1), "viewer {place}: {good:?} {bad:?}");
-        let bad = Row { carried: good.carried, freeze: good.freeze, ..bad.clone() };
+        let [then, now] = [good, bad].map(|row| row.recovery.expect("it began"));
+        assert!(now.abs_diff(then) < millis(1), "viewer {place}: {good:?} {bad:?}");
+        let Row { carried, freeze, recovery, .. } = *good;
+        let bad = Row { carried, freeze, recovery, ..bad.clone() };
         assert_eq!(*good, bad, "viewer {place}");
     }
 }
