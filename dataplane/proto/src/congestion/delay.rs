@@ -111,12 +111,11 @@ impl DelayBased {
         }
         self.last_us = Some(now_us);
         for packet in arrivals.iter().filter(|packet| packet.cluster == 0) {
+            let distance = self.groups.add(packet.sent_us, packet.arrival_us, now_us);
+            let Some(distance) = distance else { continue };
             let before = self.trendline.usage();
-            if let Some(distance) = self.groups.add(packet.sent_us, packet.arrival_us, now_us) {
-                self.trendline.add(distance, packet.arrival_us);
-            }
-            let after = self.trendline.usage();
-            self.recovered |= before == Usage::Under && after == Usage::Normal;
+            self.trendline.add(distance, packet.arrival_us);
+            self.recovered |= before == Usage::Under && self.trendline.usage() == Usage::Normal;
         }
     }
 

@@ -4,7 +4,7 @@
 //! Called by the controller, once per message. Must never let a message do more work than reading
 //! [`STATUSES_MAX`] statuses, nor count a packet twice.
 
-use super::sent::{Fate, SENT_MAX, SentRing};
+use super::sent::{Fate, SENT_MAX, Sent, SentRing};
 use crate::rtcp::{TwccIter, TwccView};
 
 /// Most statuses of a message that is read. Chosen: twice what is remembered; a larger message is
@@ -22,7 +22,7 @@ pub(super) struct Arrival {
     pub(super) cluster: u8,
 }
 
-/// Part of what a message says.
+/// Part of what a message says; filled by [`Walk::next_batch`].
 #[derive(Debug)]
 pub(super) struct Batch {
     arrivals: [Arrival; Batch::ARRIVALS_MAX],
@@ -45,7 +45,8 @@ impl Batch {
     /// Chosen: what a message of 50 ms at 5 Mbit/s has; longer ones come in parts.
     const ARRIVALS_MAX: usize = 32;
 
-    fn new(credit_bytes: u64) -> Self {
+    /// Nothing.
+    pub(super) fn new() -> Self {
         Self {
             arrivals: [Arrival::default(); Self::ARRIVALS_MAX],
             len: 0,
@@ -54,7 +55,7 @@ impl Batch {
             lost_bytes: 0,
             lost_packets: 0,
             found_bytes: 0,
-            credit_bytes,
+            credit_bytes: 0,
             sent_us: None,
         }
     }
@@ -67,21 +68,41 @@ impl Batch {
     /// A batch about losses only.
     #[cfg(test)]
     pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
-        Self { bytes, lost_bytes, sent_us: Some((first_us, last_us)), ..Self::new(0) }
+        Self { bytes, lost_bytes, sent_us: Some((first_us, last_us)), ..Self::new() }
     }
 
-    fn add(&mut self, arrival: Arrival) {
+    /// Forgets everything; the arrivals are overwritten.
+    fn start(&mut self, credit_bytes: u64) {
+        (self.bytes, self.packets) = (0, 0);
+        (self.lost_bytes, self.lost_packets, self.found_bytes) = (0, 0, 0);
+        (self.len, self.credit_bytes, self.sent_us) = (0, credit_bytes, None);
+    }
+
+    /// Adds a packet that `arrival_us` tells the arrival of, unless it was lost.
+    fn add(&mut self, packet: &Sent, arrival_us: Option<i64>) {
+        let &Sent { sent_us, size, cluster, fate } = packet;
+        if fate == Fate::Unknown {
+            self.bytes += u64::from(size);
+            self.packets += 1;
+            let (first, last) = self.sent_us.unwrap_or((sent_us, sent_us));
+            self.sent_us = Some((first.min(sent_us), last.max(sent_us)));
+        }
+        let Some(arrival_us) = arrival_us else {
+            self.lost_bytes += u64::from(size);
+            self.lost_packets += 1;
+            return;
+        };
+        if fate == Fate::Lost {
+            self.found_bytes += u64::from(size);
+        }
         if let Some(place) = self.arrivals.get_mut(self.len) {
-            *place = arrival;
+            *place = Arrival { arrival_us, sent_us, size, cluster };
             self.len += 1;
         }
     }
 
-    fn count(&mut self, size: u32, sent_us: i64) {
-        self.bytes += u64::from(size);
-        self.packets += 1;
-        let (first, last) = self.sent_us.unwrap_or((sent_us, sent_us));
-        self.sent_us = Some((first.min(sent_us), last.max(sent_us)));
+    fn order(&mut self) {
+        self.arrivals.get_mut(..self.len).unwrap_or_default().sort_unstable();
     }
 }
 
@@ -165,46 +186,37 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The next part of the message; None at its end.
-    pub(super) fn next_batch(&mut self, sent: &mut SentRing, now_us: i64) -> Option<Batch> {
+    /// Makes `batch` the next part of the message; false at its end.
+    pub(super) fn next_batch(
+        &mut self,
+        batch: &mut Batch,
+        sent: &mut SentRing,
+        now_us: i64,
+    ) -> bool {
         if self.ended {
-            return None;
+            return false;
         }
-        let mut batch = Batch::new(std::mem::take(&mut self.credit_bytes));
+        batch.start(std::mem::take(&mut self.credit_bytes));
+        // Copies stay in registers.
+        let (mut statuses, mut number) = (self.statuses.clone(), self.number);
+        let (mut arrival_us, mut disordered) = (self.arrival_us, false);
         while batch.len < Batch::ARRIVALS_MAX {
-            let Some((_, delta)) = self.statuses.next() else {
+            let Some((_, delta)) = statuses.next() else {
                 self.ended = true;
                 break;
             };
-            let number = self.number;
-            self.number += 1;
-            if let Some(delta) = delta {
-                self.arrival_us += i64::from(delta) * DELTA_US;
+            arrival_us += delta.map_or(0, i64::from) * DELTA_US;
+            disordered |= delta.is_some_and(i16::is_negative);
+            if let Some(packet) = sent.learn(number, delta.is_some(), now_us) {
+                batch.add(&packet, delta.is_some().then_some(arrival_us));
             }
-            let Some(packet) = sent.find(number, now_us) else { continue };
-            match (packet.fate, delta.is_some()) {
-                (Fate::Settled, _) | (Fate::Lost, false) => continue,
-                (Fate::Unknown, false) => {
-                    sent.settle(number, Fate::Lost);
-                    batch.count(packet.size, packet.sent_us);
-                    batch.lost_bytes += u64::from(packet.size);
-                    batch.lost_packets += 1;
-                    continue;
-                }
-                (Fate::Unknown, true) => batch.count(packet.size, packet.sent_us),
-                (Fate::Lost, true) => batch.found_bytes += u64::from(packet.size),
-            }
-            sent.settle(number, Fate::Settled);
-            batch.add(Arrival {
-                arrival_us: self.arrival_us,
-                sent_us: packet.sent_us,
-                size: packet.size,
-                cluster: packet.cluster,
-            });
+            number += 1;
         }
-        let len = batch.len;
-        batch.arrivals.get_mut(..len).unwrap_or_default().sort_unstable();
-        Some(batch)
+        (self.statuses, self.number, self.arrival_us) = (statuses, number, arrival_us);
+        if disordered {
+            batch.order();
+        }
+        true
     }
 }
 
@@ -237,7 +249,10 @@ mod tests {
         };
         let mut batches = Vec::new();
         if let Some(mut walk) = reader.start(&view, sent, 1_000_000) {
-            batches.extend(std::iter::from_fn(|| walk.next_batch(sent, 1_000_000)));
+            batches.extend(std::iter::from_fn(|| {
+                let mut batch = Batch::new();
+                walk.next_batch(&mut batch, sent, 1_000_000).then_some(batch)
+            }));
         }
         batches
     }

@@ -74,6 +74,19 @@ struct Channel {
     limit_bps: f64,
 }
 
+/// Of the probabilities that a byte is lost and that it arrives.
+#[derive(Clone, Copy, Debug)]
+struct Logarithms {
+    lost: f64,
+    arrived: f64,
+}
+
+impl Logarithms {
+    fn of(loss: f64) -> Self {
+        Self { lost: loss.ln(), arrived: (1.0 - loss).ln() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Partial {
     bytes: u64,
@@ -92,6 +105,7 @@ const NO_HOLD: Hold = Hold { until_us: None, length_us: HOLD_US, rate_bps: f64::
 /// Loss-based estimate of one path.
 #[derive(Clone, Debug)]
 pub(super) struct LossBased {
+    /// Latest first.
     observations: [Observation; WINDOW],
     count: u64,
     partial: Partial,
@@ -204,8 +218,8 @@ impl LossBased {
             return None;
         }
         let Partial { bytes, lost_bytes } = std::mem::take(&mut self.partial);
-        let place = self.observations.get_mut((self.count % WINDOW as u64) as usize)?;
-        *place = Observation {
+        self.observations.rotate_right(1);
+        self.observations[0] = Observation {
             kilobytes: bytes as f64 / 1_000.0,
             lost_kilobytes: lost_bytes.min(bytes) as f64 / 1_000.0,
             rate_bps: bytes as f64 * 8e6 / length_us as f64,
@@ -335,12 +349,17 @@ impl LossBased {
         let distance = BIAS_LOSS - self.average_loss;
         let bias = (BIAS_PER_KBPS * kbps + BIAS_PER_LOG_KBPS * (1.0 + kbps).ln()) * distance
             / (BIAS_SMOOTHING + distance.abs());
+        // Logarithms are dear: below the limit all observations share theirs.
+        let below = Logarithms::of(loss_probability(channel, 0.0));
         let mut objective = 0.0;
         for (weight, observation) in self.weighted() {
-            let loss = loss_probability(channel, observation.rate_bps);
+            let logarithms = match observation.rate_bps > channel.limit_bps {
+                true => Logarithms::of(loss_probability(channel, observation.rate_bps)),
+                false => below,
+            };
             let lost = observation.lost_kilobytes;
             let arrived = observation.kilobytes - lost;
-            let likelihood = lost * loss.ln() + arrived * (1.0 - loss).ln();
+            let likelihood = lost * logarithms.lost + arrived * logarithms.arrived;
             objective += weight * (likelihood + bias * observation.kilobytes);
         }
         objective
@@ -349,10 +368,10 @@ impl LossBased {
     /// The observations, latest first, with their weights.
     fn weighted(&self) -> impl Iterator<Item = (f64, Observation)> {
         let mut weight = 1.0 / AGING;
-        (0..self.count.min(WINDOW as u64)).filter_map(move |age| {
+        let known = self.count.min(WINDOW as u64) as usize;
+        self.observations.iter().take(known).map(move |observation| {
             weight *= AGING;
-            let place = ((self.count - 1 - age) % WINDOW as u64) as usize;
-            self.observations.get(place).map(|observation| (weight, *observation))
+            (weight, *observation)
         })
     }
 

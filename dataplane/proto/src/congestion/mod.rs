@@ -147,7 +147,8 @@ impl Congestion {
         let now_us = self.us(now);
         let Some(mut walk) = self.reader.start(feedback, &mut self.sent, now_us) else { return 0 };
         let (mut probe_bps, mut last_sent_us, mut lost) = (None, None, 0);
-        while let Some(batch) = walk.next_batch(&mut self.sent, now_us) {
+        let mut batch = Batch::new();
+        while walk.next_batch(&mut batch, &mut self.sent, now_us) {
             self.take_batch(&batch, now_us, &mut probe_bps);
             lost += batch.lost_packets;
             last_sent_us = last_sent_us.max(batch.sent_us.map(|(_, last_us)| last_us));

@@ -95,23 +95,26 @@ impl Path {
         let rtt_us = u64::try_from(now_us - newest.sent_us).unwrap_or(0);
         let rtt = Duration::from_micros(rtt_us).min(RTT_MAX);
         smooth(&mut self.feedback_rtt_us, rtt.as_micros() as f64);
+        let first_us = arrivals.first().map_or(0, |first| first.arrival_us - first.sent_us);
+        let (mut least, mut before) = self.base_us.unwrap_or((first_us, first_us));
+        if now_us - self.window_start_us > BASE_WINDOW_US {
+            self.window_start_us = now_us;
+            (least, before) = (first_us, least);
+        }
+        let mut last_us = self.last_delay_us.unwrap_or(first_us);
         for packet in arrivals {
             let delay_us = packet.arrival_us - packet.sent_us;
-            let (mut least, mut before) = self.base_us.unwrap_or((delay_us, delay_us));
-            if now_us - self.window_start_us > BASE_WINDOW_US {
-                self.window_start_us = now_us;
-                (least, before) = (delay_us, least);
-            }
             least = least.min(delay_us);
-            self.base_us = Some((least, before));
             // A minute of delay is a clock that was set, not a queue.
             let queue_us = (delay_us - least.min(before)).min(60_000_000) as f64;
-            let last_us = self.last_delay_us.replace(delay_us).unwrap_or(delay_us);
             let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
+            last_us = delay_us;
             self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
             self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
             self.service.add(packet, queue_us > QUEUED_US);
         }
+        self.base_us = Some((least, before));
+        self.last_delay_us = Some(last_us);
     }
 }
 
@@ -126,7 +129,11 @@ struct Service {
 
 impl Service {
     fn add(&mut self, packet: &Arrival, queued: bool) {
-        if let Some(last_us) = self.last_us.filter(|_| queued) {
+        if !queued {
+            *self = Self::default();
+            return;
+        }
+        if let Some(last_us) = self.last_us.replace(packet.arrival_us) {
             // Of one instant's arrivals the bytes count and the time comes with the next.
             self.bytes += f64::from(packet.size);
             self.time_us += packet.arrival_us.saturating_sub(last_us).max(0) as f64;
@@ -135,10 +142,6 @@ impl Service {
                 self.time_us /= 2.0;
             }
         }
-        if !queued {
-            (self.bytes, self.time_us) = (0.0, 0.0);
-        }
-        self.last_us = queued.then_some(packet.arrival_us);
     }
 
     fn bps(&self) -> Option<f64> {
