@@ -59,6 +59,7 @@ impl Rewrite {
     }
 
     /// Whether `packet` belongs to the source that is shown.
+    #[inline]
     pub(crate) fn shows(&self, packet: &Packet) -> bool {
         self.current.as_ref().is_some_and(|segment| segment.shows(packet))
     }
@@ -79,6 +80,7 @@ impl Rewrite {
     }
 
     /// Whether `packet`, of the shown source, is newer than all before it.
+    #[inline]
     pub(crate) fn is_newest(&self, packet: &Packet) -> bool {
         self.current.as_ref().is_some_and(|segment| segment.is_newest(packet))
     }
@@ -121,6 +123,7 @@ impl Rewrite {
 
     /// Where `packet`, of the shown source, goes; None when it lies before the segment or comes too
     /// late.
+    #[inline]
     pub(crate) fn forward(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
         let segment = self.current.as_mut()?;
         if segment.is_newest(packet) {
@@ -150,6 +153,7 @@ impl Rewrite {
 
     /// Numbers that come late can be the highest too: of what is missing before packets that were
     /// left out.
+    #[inline]
     fn use_up(&mut self, placed: Placed, now: Instant) {
         if placed.index > self.newest {
             self.newest = placed.index;

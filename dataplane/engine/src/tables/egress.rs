@@ -48,7 +48,7 @@ pub(crate) fn emit(
     counters: &mut Counters,
     outlet: Outlet<'_>,
     (parcel, mut numbers): (Parcel<'_>, Numbers),
-    (mid, numbered): (Label, bool),
+    (mid, numbered): (&Label, bool),
     host: &mut impl Host,
 ) -> bool {
     let Outlet { seal, to, extensions, downlink } = outlet;
@@ -61,11 +61,11 @@ pub(crate) fn emit(
     }
     let names = (extensions, mid);
     let sealed = match parcel {
-        Parcel::Media(packet, plain) => seal_packet(seal, slot, numbers, (packet, plain), names),
+        Parcel::Media(packet, plain) => seal_packet(seal, slot, &numbers, (packet, plain), names),
         Parcel::Repeat(packet, plain, trace) => {
-            seal_rtx(seal, slot, (numbers, trace.sequence), (packet, plain), names)
+            seal_rtx(seal, slot, (&numbers, trace.sequence), (packet, plain), names)
         }
-        Parcel::Padding(len) => seal_padding(seal, slot, (numbers, len), names),
+        Parcel::Padding(len) => seal_padding(seal, slot, (&numbers, len), names),
     };
     let Some(len) = sealed else {
         counters.drop(Drop::TooLong);
@@ -101,7 +101,7 @@ pub(crate) fn emit_new(
 ) {
     let Some(outlet) = peer.outlet() else { return };
     let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
-    let names = (subscription.mid, subscription.may_be_numbered());
+    let names = (&subscription.mid, subscription.may_be_numbered());
     if emit(counters, outlet, (parcel, numbers), names, host) {
         counters.media_out += 1;
         // RFC 3550 section 6.4.1: padding is no payload.
@@ -207,7 +207,7 @@ impl Tables {
         })?;
         let subscription = self.subscriptions.at_mut(carrier)?;
         let numbers = subscription.next_padding()?;
-        let names = (subscription.mid, true);
+        let names = (&subscription.mid, true);
         let parcel = (Parcel::Padding(PADDING), numbers);
         if !emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             return None;
@@ -312,7 +312,8 @@ impl Tables {
             None if numbered || waits || sent.index < subscription.same_since => return Some(true),
             None => (Parcel::Media(packet, plain), own),
         };
-        let names = (subscription.mid, numbered);
+        let mid = subscription.mid;
+        let names = (&mid, numbered);
         if emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
             self.counters.resent += 1;
         }
