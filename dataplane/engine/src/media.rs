@@ -368,7 +368,7 @@ fn fan_out(
             counters.paced += 1;
             list(paced, peer, peer_place);
         } else {
-            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, host);
+            emit_new(counters, peer, subscription, (packet, plain, fill), &numbers, host);
         }
     }
 }

@@ -10,6 +10,17 @@ use proto::srtp::Seal;
 use crate::kit::outbound::{Numbers, PictureShift};
 use crate::kit::packet::Packet;
 
+/// What a packet carries of the transport it leaves on.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// Ids of header extensions.
+    pub extensions: &'a ExtensionMap,
+    /// MID of the receiving section.
+    pub mid: &'a Label,
+    /// Transport-wide sequence number, where the subscriber answers them.
+    pub transport_sequence: Option<u16>,
+}
+
 /// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
 /// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
 /// its own index by calling this again, and in no other way (RFC 3711 section 9.1).
@@ -18,7 +29,7 @@ pub(crate) fn seal_packet(
     slot: &mut [u8],
     numbers: &Numbers,
     (packet, plain): (&Packet, &[u8]),
-    names: (&ExtensionMap, &Label),
+    names: &Names<'_>,
 ) -> Option<usize> {
     let padding_only = packet.is_padding();
     let start = write(slot, numbers, (packet, plain), names, padding_only);
@@ -45,7 +56,7 @@ pub(crate) fn seal_rtx(
     slot: &mut [u8],
     (numbers, sequence): (&Numbers, u16),
     (packet, plain): (&Packet, &[u8]),
-    names: (&ExtensionMap, &Label),
+    names: &Names<'_>,
 ) -> Option<usize> {
     let start = write(slot, numbers, (packet, plain), names, false);
     slot.get_mut(start..start + 2)?.copy_from_slice(&sequence.to_be_bytes());
@@ -59,7 +70,7 @@ pub(crate) fn seal_padding(
     seal: &Seal,
     slot: &mut [u8],
     (numbers, len): (&Numbers, u8),
-    names: (&ExtensionMap, &Label),
+    names: &Names<'_>,
 ) -> Option<usize> {
     let packet = Packet { padding_len: len.max(1), ..Packet::blank() };
     seal_packet(seal, slot, numbers, (&packet, &[]), names)
@@ -98,9 +109,10 @@ pub(crate) fn write(
     slot: &mut [u8],
     numbers: &Numbers,
     (packet, bytes): (&Packet, &[u8]),
-    (ids, mid): (&ExtensionMap, &Label),
+    names: &Names<'_>,
     padding: bool,
 ) -> usize {
+    let ids = names.extensions;
     let travelling = packet.elements().iter().filter(|element| travels(element.extension));
     let form = ElementForm::for_elements(
         travelling
@@ -115,9 +127,9 @@ pub(crate) fn write(
     };
     let mut writer = HeaderWriter::begin(slot, fixed, form);
     if let Some(id) = ids.id(Extension::Mid) {
-        writer.element(id, mid.as_bytes());
+        writer.element(id, names.mid.as_bytes());
     }
-    if let Some((sequence, id)) = numbers.transport_sequence.zip(ids.id(Extension::TransportCc)) {
+    if let Some((sequence, id)) = names.transport_sequence.zip(ids.id(Extension::TransportCc)) {
         writer.element(id, &sequence.to_be_bytes());
     }
     for element in packet.elements() {
@@ -192,11 +204,11 @@ mod tests {
             marker: true,
             shift: PictureShift::default(),
             skipped: 0,
-            transport_sequence: None,
         };
         let mid = Label::new(b"12").expect("short");
         let mut slot = [0u8; 100];
-        let len = write(&mut slot, &numbers, (&packet, &bytes), (&ids, &mid), false);
+        let names = Names { extensions: &ids, mid: &mid, transport_sequence: None };
+        let len = write(&mut slot, &numbers, (&packet, &bytes), &names, false);
         let written = &slot[..len];
         let header = Header::parse(&[written, &[0; 4]].concat()).expect("well-formed");
         assert_eq!((header.ssrc, header.sequence, header.timestamp), (7, 5, 0xfeed));

@@ -126,14 +126,15 @@ impl Rewrite {
     #[inline]
     pub(crate) fn forward(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
         let segment = self.current.as_mut()?;
-        if segment.is_newest(packet) {
-            segment.take(packet, self.newest_timestamp);
+        let placed = if segment.is_newest(packet) {
             let numbers = segment.numbers_of(packet);
             if numbers != PictureNumbers::default() {
                 self.newest_picture = numbers;
             }
-        }
-        let placed = segment.place(packet)?;
+            segment.take(packet, self.newest_timestamp)
+        } else {
+            segment.place(packet)?
+        };
         self.use_up(placed, now);
         Some(placed)
     }

@@ -102,12 +102,18 @@ impl Segment {
             && packet.sequence.wrapping_sub(self.left_out.newest()) as i64 > 0
     }
 
-    /// Takes the next packet in; it is forwarded. `last` is the highest timestamp sent.
+    /// Takes the next packet in, which is forwarded, and says where it goes. `last` is the highest
+    /// timestamp sent.
     #[inline]
-    pub(super) fn take(&mut self, packet: &Packet, last: u32) {
+    pub(super) fn take(&mut self, packet: &Packet, last: u32) -> Placed {
         self.advance(packet.sequence);
         if self.catching_up {
             self.catch_up(packet.timestamp, last);
+        }
+        Placed {
+            index: packet.sequence.wrapping_add(self.offset),
+            timestamp: self.timestamp(packet.timestamp),
+            shift: self.shift,
         }
     }
 

@@ -223,7 +223,6 @@ impl Subscription {
             marker: false,
             shift: Default::default(),
             skipped: 0,
-            transport_sequence: None,
         })
     }
 
@@ -265,7 +264,6 @@ impl Subscription {
             marker: self.layers.marker(packet),
             shift: placed.shift,
             skipped,
-            transport_sequence: None,
         }
     }
 

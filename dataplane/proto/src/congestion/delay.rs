@@ -239,7 +239,7 @@ mod tests {
                 self.sent_us += 10_000;
                 self.queue_us += growth_us;
                 let arrival_us = self.sent_us + self.queue_us;
-                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, cluster: 0 };
+                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, packets: 1, cluster: 0 };
                 self.throughput.add(1_000, arrival_us);
                 self.path.on_arrivals(&[packet], arrival_us);
                 self.delay.add(&[packet], arrival_us);
@@ -287,6 +287,7 @@ mod tests {
                 arrival_us: flow.sent_us + packet * 2_000,
                 sent_us: flow.sent_us + packet * 500,
                 size: 1_000,
+                packets: 1,
                 cluster: 1,
             })
             .collect();

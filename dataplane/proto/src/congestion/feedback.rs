@@ -11,15 +11,27 @@ use crate::rtcp::{TwccIter, TwccView};
 /// about packets that are long forgotten.
 pub(super) const STATUSES_MAX: u64 = 2 * SENT_MAX;
 
-/// A packet that arrived.
+/// Packets that were sent at one instant and arrived at one: a frame on a fast path. Packets of a
+/// probe stand alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct Arrival {
     /// Microseconds on the receiver's clock; only differences mean something.
     pub(super) arrival_us: i64,
     pub(super) sent_us: i64,
+    /// Bytes of all of them.
     pub(super) size: u32,
+    pub(super) packets: u16,
     /// The probe cluster it belongs to, 0 for none.
     pub(super) cluster: u8,
+}
+
+impl Arrival {
+    /// Whether `other`, which was sent and arrived no earlier, is of the same instants.
+    fn is_with(&self, other: &Arrival) -> bool {
+        self.arrival_us == other.arrival_us
+            && self.sent_us == other.sent_us
+            && self.cluster | other.cluster == 0
+    }
 }
 
 /// Part of what a message says; filled by [`Walk::next_batch`].
@@ -38,11 +50,12 @@ pub(super) struct Batch {
     /// Bytes no message will tell about, taken for arrived.
     pub(super) credit_bytes: u64,
     /// First and last send time of the packets whose fate became known.
-    pub(super) sent_us: Option<(i64, i64)>,
+    sent_us: (i64, i64),
 }
 
 impl Batch {
-    /// Chosen: what a message of 50 ms at 5 Mbit/s has; longer ones come in parts.
+    /// Chosen: what a message of 50 ms has at 5 Mbit/s where every packet arrives at its own instant;
+    /// longer ones come in parts.
     const ARRIVALS_MAX: usize = 32;
 
     /// Nothing.
@@ -56,7 +69,7 @@ impl Batch {
             lost_packets: 0,
             found_bytes: 0,
             credit_bytes: 0,
-            sent_us: None,
+            sent_us: NEVER,
         }
     }
 
@@ -65,17 +78,22 @@ impl Batch {
         self.arrivals.get(..self.len).unwrap_or_default()
     }
 
+    /// First and last send time of the packets whose fate became known, if there are any.
+    pub(super) fn sent_us(&self) -> Option<(i64, i64)> {
+        (self.packets != 0).then_some(self.sent_us)
+    }
+
     /// A batch about losses only.
     #[cfg(test)]
     pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
-        Self { bytes, lost_bytes, sent_us: Some((first_us, last_us)), ..Self::new() }
+        Self { bytes, lost_bytes, packets: 1, sent_us: (first_us, last_us), ..Self::new() }
     }
 
     /// Forgets everything; the arrivals are overwritten.
     fn start(&mut self, credit_bytes: u64) {
         (self.bytes, self.packets) = (0, 0);
         (self.lost_bytes, self.lost_packets, self.found_bytes) = (0, 0, 0);
-        (self.len, self.credit_bytes, self.sent_us) = (0, credit_bytes, None);
+        (self.len, self.credit_bytes, self.sent_us) = (0, credit_bytes, NEVER);
     }
 
     /// Adds a packet that `arrival_us` tells the arrival of, unless it was lost.
@@ -84,8 +102,8 @@ impl Batch {
         if fate == Fate::Unknown {
             self.bytes += u64::from(size);
             self.packets += 1;
-            let (first, last) = self.sent_us.unwrap_or((sent_us, sent_us));
-            self.sent_us = Some((first.min(sent_us), last.max(sent_us)));
+            let (first, last) = self.sent_us;
+            self.sent_us = (first.min(sent_us), last.max(sent_us));
         }
         let Some(arrival_us) = arrival_us else {
             self.lost_bytes += u64::from(size);
@@ -95,8 +113,14 @@ impl Batch {
         if fate == Fate::Lost {
             self.found_bytes += u64::from(size);
         }
-        if let Some(place) = self.arrivals.get_mut(self.len) {
-            *place = Arrival { arrival_us, sent_us, size, cluster };
+        let arrival = Arrival { arrival_us, sent_us, size, packets: 1, cluster };
+        if let Some(last) = self.arrivals.get_mut(self.len.wrapping_sub(1))
+            && last.is_with(&arrival)
+        {
+            last.size += size;
+            last.packets += 1;
+        } else if let Some(place) = self.arrivals.get_mut(self.len) {
+            *place = arrival;
             self.len += 1;
         }
     }
@@ -105,6 +129,9 @@ impl Batch {
         self.arrivals.get_mut(..self.len).unwrap_or_default().sort_unstable();
     }
 }
+
+/// First and last of no times.
+const NEVER: (i64, i64) = (i64::MAX, i64::MIN);
 
 /// What is kept from message to message.
 #[derive(Clone, Debug, Default)]
@@ -279,6 +306,20 @@ mod tests {
         assert_eq!((again[0].packets, again[0].arrivals().len()), (0, 0), "repeated");
         let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(40)]));
         assert_eq!((late[0].packets, late[0].found_bytes), (0, 100), "arrived after all");
+    }
+
+    #[test]
+    fn what_left_and_arrived_together_is_one_arrival_and_probes_are_not() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), SentRing::new());
+        for (cluster, sent_us) in [(0, 0), (0, 0), (0, 5_000), (2, 9_000), (2, 9_000), (0, 9_000)] {
+            sent.push(100, cluster, sent_us);
+        }
+        let together = [Some(4), Some(0), Some(0), Some(8), Some(0), Some(0)];
+        let batches = read(&mut reader, &mut sent, &message(0, 5, &together));
+        let [batch] = &batches[..] else { panic!("one batch") };
+        assert_eq!((batch.packets, batch.bytes, batch.sent_us()), (6, 600, Some((0, 9_000))));
+        let arrivals: Vec<_> = batch.arrivals().iter().map(|at| (at.packets, at.size)).collect();
+        assert_eq!(arrivals, [(2, 200), (1, 100), (1, 100), (1, 100), (1, 100)]);
     }
 
     #[test]

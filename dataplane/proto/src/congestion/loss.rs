@@ -181,7 +181,7 @@ impl LossBased {
         self.partial.bytes += batch.bytes;
         self.partial.lost_bytes += batch.lost_bytes;
         self.partial.lost_bytes = self.partial.lost_bytes.saturating_sub(batch.found_bytes);
-        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us) {
+        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us()) {
             self.observed_us = Some(first_us);
         }
     }

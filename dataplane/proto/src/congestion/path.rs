@@ -107,10 +107,13 @@ impl Path {
             least = least.min(delay_us);
             // A minute of delay is a clock that was set, not a queue.
             let queue_us = (delay_us - least.min(before)).min(60_000_000) as f64;
-            let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
+            let mut step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
             last_us = delay_us;
-            self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
-            self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+            for _ in 0..packet.packets {
+                self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
+                self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+                step_us = 0.0;
+            }
             self.service.add(packet, queue_us > QUEUED_US);
         }
         self.base_us = Some((least, before));
@@ -165,7 +168,7 @@ mod tests {
             let sent_us = packet * 10_000;
             let queue_us = if packet < 100 { 0 } else { 80_000 };
             let arrival_us = sent_us + 20_000 + queue_us + offset_us;
-            let arrival = Arrival { sent_us, arrival_us, size: 1, cluster: 0 };
+            let arrival = Arrival { sent_us, arrival_us, size: 1, packets: 1, cluster: 0 };
             path.on_arrivals(&[arrival], sent_us + 60_000);
         }
         assert!((79_900..=80_000).contains(&path.queue_us()), "{}", path.queue_us());
