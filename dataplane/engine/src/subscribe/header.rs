@@ -24,6 +24,7 @@ pub(crate) struct Names<'a> {
 /// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
 /// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
 /// its own index by calling this again, and in no other way (RFC 3711 section 9.1).
+#[inline]
 pub(crate) fn seal_packet(
     seal: &Seal,
     slot: &mut [u8],
@@ -31,16 +32,27 @@ pub(crate) fn seal_packet(
     (packet, plain): (&Packet, &[u8]),
     names: &Names<'_>,
 ) -> Option<usize> {
-    let padding_only = packet.is_padding();
-    let start = write(slot, numbers, (packet, plain), names, padding_only);
-    if !padding_only {
-        let payload = payload(packet, plain, numbers)?;
-        if numbers.shift.keeps_payload() {
-            return seal.rtp(numbers.index, slot, start, payload);
-        }
-        let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
-        return seal.rtp_in_place(numbers.index, slot, start, end);
+    if packet.is_padding() {
+        return seal_as_padding(seal, slot, numbers, (packet, plain), names);
     }
+    let start = write(slot, numbers, (packet, plain), names, false);
+    let payload = payload(packet, plain, numbers)?;
+    if numbers.shift.keeps_payload() {
+        return seal.rtp(numbers.index, slot, start, payload);
+    }
+    let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
+    seal.rtp_in_place(numbers.index, slot, start, end)
+}
+
+/// Seals `packet`, which has no payload.
+fn seal_as_padding(
+    seal: &Seal,
+    slot: &mut [u8],
+    numbers: &Numbers,
+    (packet, plain): (&Packet, &[u8]),
+    names: &Names<'_>,
+) -> Option<usize> {
+    let start = write(slot, numbers, (packet, plain), names, true);
     // RFC 3550 section 5.1: the last byte counts the padding, itself included.
     let end = start + usize::from(packet.padding_len);
     let padding = slot.get_mut(start..end)?;
@@ -73,7 +85,7 @@ pub(crate) fn seal_padding(
     names: &Names<'_>,
 ) -> Option<usize> {
     let packet = Packet { padding_len: len.max(1), ..Packet::blank() };
-    seal_packet(seal, slot, numbers, (&packet, &[]), names)
+    seal_as_padding(seal, slot, numbers, (&packet, &[]), names)
 }
 
 /// The payload as far as this subscriber gets it.
@@ -104,7 +116,7 @@ fn renumber(payload: &mut [u8], packet: &Packet, shift: PictureShift) {
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
 /// `padding` sets the P bit. Cost: a few nanoseconds per header extension, no allocation.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(
     slot: &mut [u8],
     numbers: &Numbers,

@@ -148,7 +148,8 @@ impl Subscription {
     }
 
     /// Decides about `packet`; `clock` knows the clocks of the feed's encodings. Cost: no
-    /// allocation; a scan of the payload types.
+    /// allocation; a scan of the payload types. Always inlined: the call itself was a fifth of it.
+    #[inline(always)]
     pub(crate) fn pick(
         &mut self,
         packet: &Packet,

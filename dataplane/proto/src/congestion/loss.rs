@@ -74,17 +74,11 @@ struct Channel {
     limit_bps: f64,
 }
 
-/// Of the probabilities that a byte is lost and that it arrives.
-#[derive(Clone, Copy, Debug)]
-struct Logarithms {
+/// Kilobytes, weighted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
     lost: f64,
     arrived: f64,
-}
-
-impl Logarithms {
-    fn of(loss: f64) -> Self {
-        Self { lost: loss.ln(), arrived: (1.0 - loss).ln() }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -329,13 +323,10 @@ impl LossBased {
     /// One step towards the inherent loss that explains the observations best.
     fn newton(&self, channel: Channel) -> Channel {
         let (mut first, mut second) = (0.0, 0.0);
-        for (weight, observation) in self.weighted() {
-            let loss = loss_probability(channel, observation.rate_bps);
-            let lost = observation.lost_kilobytes;
-            let arrived = observation.kilobytes - lost;
-            first += weight * (lost / loss - arrived / (1.0 - loss));
-            second -= weight * (lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss)));
-        }
+        self.weigh(channel, |loss, Weight { lost, arrived }| {
+            first += lost / loss - arrived / (1.0 - loss);
+            second -= lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss));
+        });
         if second >= 0.0 {
             return channel;
         }
@@ -349,20 +340,29 @@ impl LossBased {
         let distance = BIAS_LOSS - self.average_loss;
         let bias = (BIAS_PER_KBPS * kbps + BIAS_PER_LOG_KBPS * (1.0 + kbps).ln()) * distance
             / (BIAS_SMOOTHING + distance.abs());
-        // Logarithms are dear: below the limit all observations share theirs.
-        let below = Logarithms::of(loss_probability(channel, 0.0));
         let mut objective = 0.0;
-        for (weight, observation) in self.weighted() {
-            let logarithms = match observation.rate_bps > channel.limit_bps {
-                true => Logarithms::of(loss_probability(channel, observation.rate_bps)),
-                false => below,
-            };
-            let lost = observation.lost_kilobytes;
-            let arrived = observation.kilobytes - lost;
-            let likelihood = lost * logarithms.lost + arrived * logarithms.arrived;
-            objective += weight * (likelihood + bias * observation.kilobytes);
-        }
+        self.weigh(channel, |loss, Weight { lost, arrived }| {
+            objective += lost * loss.ln() + arrived * (1.0 - loss).ln();
+            objective += bias * (lost + arrived);
+        });
         objective
+    }
+
+    /// Calls `term` with the probability of a loss and the weighted kilobytes that it explains: one
+    /// by one of the observations above the limit, and once of all others, which share theirs.
+    fn weigh(&self, channel: Channel, mut term: impl FnMut(f64, Weight)) {
+        let mut below = Weight::default();
+        for (weight, observation) in self.weighted() {
+            let lost = weight * observation.lost_kilobytes;
+            let arrived = weight * observation.kilobytes - lost;
+            if observation.rate_bps > channel.limit_bps {
+                term(loss_probability(channel, observation.rate_bps), Weight { lost, arrived });
+            } else {
+                below.lost += lost;
+                below.arrived += arrived;
+            }
+        }
+        term(loss_probability(channel, 0.0), below);
     }
 
     /// The observations, latest first, with their weights.

@@ -291,8 +291,8 @@ impl Congestion {
     /// reported as [`SentKind::Probe`]. A caller that cannot pad may leave it, but then the estimate
     /// stays below one and a half times what arrives.
     pub fn probe(&mut self, now: Instant) -> Option<Probe> {
-        let now_us = self.us(now);
-        let bytes = self.prober.due(now_us)?;
+        self.prober.next_us()?;
+        let bytes = self.prober.due(self.us(now))?;
         Some(Probe { bytes: usize::try_from(bytes).unwrap_or(usize::MAX) })
     }
 
