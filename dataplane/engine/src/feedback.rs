@@ -26,13 +26,28 @@ pub(crate) fn on_rtcp(
 ) -> Outcome {
     match accept(tables, place, bytes) {
         Err(reason) => Outcome::Dropped(reason),
-        Ok(len) => {
-            for packet in packets(&bytes[..len]).map_while(Result::ok) {
-                act(tables, place, &packet, now, host);
-            }
-            Outcome::Control
-        }
+        Ok(len) => follow(tables, place, &bytes[..len], now, host),
     }
+}
+
+/// Acts upon a compound packet, if all of it can be read.
+fn follow(
+    tables: &mut Tables,
+    place: PeerPlace,
+    compound: &[u8],
+    now: Instant,
+    host: &mut impl Host,
+) -> Outcome {
+    let mut read = packets(compound);
+    let first = read.next();
+    // Most are alone: feedback is read once.
+    if first.is_some_and(|first| first.is_err()) || read.clone().any(|packet| packet.is_err()) {
+        return Outcome::Dropped(Drop::RtcpRejected);
+    }
+    for packet in first.into_iter().chain(read).map_while(Result::ok) {
+        act(tables, place, &packet, now, host);
+    }
+    Outcome::Control
 }
 
 /// A sender report of a track of another core.
@@ -58,9 +73,6 @@ fn accept(tables: &mut Tables, place: PeerPlace, bytes: &mut [u8]) -> Result<usi
     let len = open.rtcp(&mut state, bytes).map_err(|_| Drop::RtcpRejected)?;
     if !streams.keep_rtcp(sender, state) {
         return Err(Drop::SsrcLimit);
-    }
-    if packets(&bytes[..len]).any(|packet| packet.is_err()) {
-        return Err(Drop::RtcpRejected);
     }
     Ok(len)
 }

@@ -19,7 +19,7 @@ use crate::publish::{Arrival, Filled, Voice};
 use crate::route::Feed;
 use crate::subscribe::Pick;
 use crate::tables::{Outcome, Tables, emit_new, list};
-use crate::transport::{Arrivals, Binding, Peer, Waiting};
+use crate::transport::{Arrivals, Binding, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -348,35 +348,29 @@ fn fan_out(
             Pick::Fill(numbers) => (numbers, true),
             Pick::Skip => continue,
         };
-        let waiting = Waiting {
-            subscription: *place,
-            feed: subscription.feed,
-            encoding: packet.encoding,
-            epoch: packet.epoch,
-            source: packet.sequence,
-            numbers,
-            fill,
-            len: packet.payload_len,
-            since: now,
-        };
-        let measured = subscription.kind == MediaKind::Video && subscription.may_be_numbered();
-        if measured && let_wait(peer, waiting, now) {
+        // Faster than the subscriber's pace it waits; sound never does.
+        let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
+        let downlink = peer.downlink.as_mut().filter(|_| paceable);
+        if let Some(downlink) = downlink
+            && downlink.is_busy(now)
+        {
+            downlink.wait(Waiting {
+                subscription: *place,
+                feed: subscription.feed,
+                encoding: packet.encoding,
+                epoch: packet.epoch,
+                source: packet.sequence,
+                numbers,
+                fill,
+                len: packet.payload_len,
+                since: now,
+            });
             counters.paced += 1;
             list(paced, peer, peer_place);
         } else {
-            emit_new(counters, peer, subscription, (packet, plain, fill), numbers, host);
+            emit_new(counters, peer, subscription, (packet, plain, fill), &numbers, host);
         }
     }
-}
-
-/// Lets a packet wait where it would come faster than its subscriber's pace.
-fn let_wait(peer: &mut Peer, waiting: Waiting, now: Instant) -> bool {
-    let Some(downlink) = peer.downlink.as_mut() else { return false };
-    let waits = downlink.is_busy(now);
-    if waits {
-        downlink.wait(waiting);
-    }
-    waits
 }
 
 fn keep(

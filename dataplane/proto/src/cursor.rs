@@ -122,11 +122,6 @@ impl<'a> Writer<'a> {
         self.len
     }
 
-    /// Bytes that still fit.
-    pub(crate) fn room(&self) -> usize {
-        self.slot.len().saturating_sub(self.len)
-    }
-
     /// What was written so far.
     pub(crate) fn written(&self) -> &[u8] {
         self.slot.get(..self.len).unwrap_or_default()
@@ -176,7 +171,6 @@ mod tests {
         writer.u8(7);
         assert!(!writer.settle(mark));
         assert_eq!(writer.written(), [1, 2, 3, 4]);
-        assert_eq!(writer.room(), 2);
         writer.u16(0x0506);
         writer.patch(0, &[8]);
         writer.patch(5, &[1, 1]);

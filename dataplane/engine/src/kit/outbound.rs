@@ -37,6 +37,4 @@ pub(crate) struct Numbers {
     /// Bytes left out at the start of the payload: the redundant blocks of a RED packet for a
     /// subscriber that did not negotiate RED.
     pub skipped: u16,
-    /// Transport-wide sequence number, where the subscriber answers them.
-    pub transport_sequence: Option<u16>,
 }

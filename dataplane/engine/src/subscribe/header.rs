@@ -10,26 +10,49 @@ use proto::srtp::Seal;
 use crate::kit::outbound::{Numbers, PictureShift};
 use crate::kit::packet::Packet;
 
+/// What a packet carries of the transport it leaves on.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// Ids of header extensions.
+    pub extensions: &'a ExtensionMap,
+    /// MID of the receiving section.
+    pub mid: &'a Label,
+    /// Transport-wide sequence number, where the subscriber answers them.
+    pub transport_sequence: Option<u16>,
+}
+
 /// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
 /// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
 /// its own index by calling this again, and in no other way (RFC 3711 section 9.1).
+#[inline]
 pub(crate) fn seal_packet(
     seal: &Seal,
     slot: &mut [u8],
-    numbers: Numbers,
+    numbers: &Numbers,
     (packet, plain): (&Packet, &[u8]),
-    names: (&ExtensionMap, Label),
+    names: &Names<'_>,
 ) -> Option<usize> {
-    let padding_only = packet.is_padding();
-    let start = write(slot, numbers, (packet, plain), names, padding_only);
-    if !padding_only {
-        let payload = payload(packet, plain, numbers)?;
-        if numbers.shift.keeps_payload() {
-            return seal.rtp(numbers.index, slot, start, payload);
-        }
-        let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
-        return seal.rtp_in_place(numbers.index, slot, start, end);
+    if packet.is_padding() {
+        return seal_as_padding(seal, slot, numbers, (packet, plain), names);
     }
+    let start = write(slot, numbers, (packet, plain), names, false);
+    let payload = payload(packet, plain, numbers)?;
+    if numbers.shift.keeps_payload() {
+        return seal.rtp(numbers.index, slot, start, payload);
+    }
+    let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
+    seal.rtp_in_place(numbers.index, slot, start, end)
+}
+
+/// Seals `packet`, which has no payload.
+fn seal_as_padding(
+    seal: &Seal,
+    slot: &mut [u8],
+    numbers: &Numbers,
+    (packet, plain): (&Packet, &[u8]),
+    names: &Names<'_>,
+) -> Option<usize> {
+    let start = write(slot, numbers, (packet, plain), names, true);
     // RFC 3550 section 5.1: the last byte counts the padding, itself included.
     let end = start + usize::from(packet.padding_len);
     let padding = slot.get_mut(start..end)?;
@@ -43,9 +66,9 @@ pub(crate) fn seal_packet(
 pub(crate) fn seal_rtx(
     seal: &Seal,
     slot: &mut [u8],
-    (numbers, sequence): (Numbers, u16),
+    (numbers, sequence): (&Numbers, u16),
     (packet, plain): (&Packet, &[u8]),
-    names: (&ExtensionMap, Label),
+    names: &Names<'_>,
 ) -> Option<usize> {
     let start = write(slot, numbers, (packet, plain), names, false);
     slot.get_mut(start..start + 2)?.copy_from_slice(&sequence.to_be_bytes());
@@ -58,20 +81,20 @@ pub(crate) fn seal_rtx(
 pub(crate) fn seal_padding(
     seal: &Seal,
     slot: &mut [u8],
-    (numbers, len): (Numbers, u8),
-    names: (&ExtensionMap, Label),
+    (numbers, len): (&Numbers, u8),
+    names: &Names<'_>,
 ) -> Option<usize> {
     let packet = Packet { padding_len: len.max(1), ..Packet::blank() };
-    seal_packet(seal, slot, numbers, (&packet, &[]), names)
+    seal_as_padding(seal, slot, numbers, (&packet, &[]), names)
 }
 
 /// The payload as far as this subscriber gets it.
-fn payload<'a>(packet: &Packet, plain: &'a [u8], numbers: Numbers) -> Option<&'a [u8]> {
+fn payload<'a>(packet: &Packet, plain: &'a [u8], numbers: &Numbers) -> Option<&'a [u8]> {
     packet.payload(plain).get(usize::from(numbers.skipped)..)
 }
 
 /// Copies a payload with its picture numbers changed; returns its length.
-fn copy_payload(to: &mut [u8], packet: &Packet, payload: &[u8], numbers: Numbers) -> Option<usize> {
+fn copy_payload(to: &mut [u8], packet: &Packet, payload: &[u8], numbers: &Numbers) -> Option<usize> {
     let to = to.get_mut(..payload.len())?;
     to.copy_from_slice(payload);
     if !numbers.shift.keeps_payload() {
@@ -93,13 +116,15 @@ fn renumber(payload: &mut [u8], packet: &Packet, shift: PictureShift) {
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
 /// `padding` sets the P bit. Cost: a few nanoseconds per header extension, no allocation.
+#[inline(always)]
 pub(crate) fn write(
     slot: &mut [u8],
-    numbers: Numbers,
+    numbers: &Numbers,
     (packet, bytes): (&Packet, &[u8]),
-    (ids, mid): (&ExtensionMap, Label),
+    names: &Names<'_>,
     padding: bool,
 ) -> usize {
+    let ids = names.extensions;
     let travelling = packet.elements().iter().filter(|element| travels(element.extension));
     let form = ElementForm::for_elements(
         travelling
@@ -114,9 +139,9 @@ pub(crate) fn write(
     };
     let mut writer = HeaderWriter::begin(slot, fixed, form);
     if let Some(id) = ids.id(Extension::Mid) {
-        writer.element(id, mid.as_bytes());
+        writer.element(id, names.mid.as_bytes());
     }
-    if let Some((sequence, id)) = numbers.transport_sequence.zip(ids.id(Extension::TransportCc)) {
+    if let Some((sequence, id)) = names.transport_sequence.zip(ids.id(Extension::TransportCc)) {
         writer.element(id, &sequence.to_be_bytes());
     }
     for element in packet.elements() {
@@ -191,11 +216,11 @@ mod tests {
             marker: true,
             shift: PictureShift::default(),
             skipped: 0,
-            transport_sequence: None,
         };
         let mid = Label::new(b"12").expect("short");
         let mut slot = [0u8; 100];
-        let len = write(&mut slot, numbers, (&packet, &bytes), (&ids, mid), false);
+        let names = Names { extensions: &ids, mid: &mid, transport_sequence: None };
+        let len = write(&mut slot, &numbers, (&packet, &bytes), &names, false);
         let written = &slot[..len];
         let header = Header::parse(&[written, &[0; 4]].concat()).expect("well-formed");
         assert_eq!((header.ssrc, header.sequence, header.timestamp), (7, 5, 0xfeed));

@@ -170,6 +170,7 @@ impl Layers {
 
     /// Whether sending stops before this packet, which is the newest of the source shown: for a pause
     /// a picture is not cut in two.
+    #[inline]
     pub(super) fn stops(&mut self, packet: &Packet) -> bool {
         let stops = self.cut || self.paused && self.picture != Some(packet.timestamp);
         if stops {
@@ -181,6 +182,7 @@ impl Layers {
 
     /// Looks whether the layers change with this packet, which is the newest of the source shown.
     /// Returns whether they did.
+    #[inline]
     pub(super) fn advance(&mut self, packet: &Packet, now: Instant) -> bool {
         let new_picture = self.picture.replace(packet.timestamp) != Some(packet.timestamp);
         let available = packet.frame.available;
@@ -207,11 +209,13 @@ impl Layers {
     }
 
     /// Whether a packet of the source shown belongs to what is forwarded.
+    #[inline]
     pub(super) fn includes(&self, packet: &Packet) -> bool {
         !self.stopped && !packet.is_padding() && packet.frame.indications.includes(self.target)
     }
 
     /// The marker bit: the last packet of a picture as far as it is forwarded.
+    #[inline]
     pub(super) fn marker(&self, packet: &Packet) -> bool {
         packet.frame.ends_picture(self.target, packet.marker)
     }

@@ -8,6 +8,6 @@ mod segment;
 mod subscription;
 mod window;
 
-pub(crate) use header::{seal_packet, seal_padding, seal_rtx};
+pub(crate) use header::{Names, seal_packet, seal_padding, seal_rtx};
 pub(crate) use resend::Verdict;
 pub(crate) use subscription::{Pick, Subscription};

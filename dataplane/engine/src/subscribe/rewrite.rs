@@ -59,6 +59,7 @@ impl Rewrite {
     }
 
     /// Whether `packet` belongs to the source that is shown.
+    #[inline]
     pub(crate) fn shows(&self, packet: &Packet) -> bool {
         self.current.as_ref().is_some_and(|segment| segment.shows(packet))
     }
@@ -79,6 +80,7 @@ impl Rewrite {
     }
 
     /// Whether `packet`, of the shown source, is newer than all before it.
+    #[inline]
     pub(crate) fn is_newest(&self, packet: &Packet) -> bool {
         self.current.as_ref().is_some_and(|segment| segment.is_newest(packet))
     }
@@ -122,16 +124,18 @@ impl Rewrite {
 
     /// Where `packet`, of the shown source, goes; None when it lies before the segment or comes too
     /// late.
+    #[inline]
     pub(crate) fn forward(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
         let segment = self.current.as_mut()?;
-        if segment.is_newest(packet) {
-            segment.take(packet, self.newest_timestamp);
+        let placed = if segment.is_newest(packet) {
             let numbers = segment.numbers_of(packet);
             if numbers != PictureNumbers::default() {
                 self.newest_picture = numbers;
             }
-        }
-        let placed = segment.place(packet)?;
+            segment.take(packet, self.newest_timestamp)
+        } else {
+            segment.place(packet)?
+        };
         self.use_up(placed, now);
         Some(placed)
     }
@@ -151,6 +155,7 @@ impl Rewrite {
 
     /// Numbers that come late can be the highest too: of what is missing before packets that were
     /// left out.
+    #[inline]
     fn use_up(&mut self, placed: Placed, now: Instant) {
         if placed.index > self.newest {
             self.newest = placed.index;

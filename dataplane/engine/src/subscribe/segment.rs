@@ -90,21 +90,30 @@ impl Segment {
     }
 
     /// Whether `packet` is of this source.
+    #[inline]
     pub(super) fn shows(&self, packet: &Packet) -> bool {
         self.epoch == packet.epoch && self.encoding == packet.encoding
     }
 
     /// Whether `packet` is newer than all handled so far.
+    #[inline]
     pub(super) fn is_newest(&self, packet: &Packet) -> bool {
         packet.sequence.wrapping_sub(self.first) as i64 >= 0
             && packet.sequence.wrapping_sub(self.left_out.newest()) as i64 > 0
     }
 
-    /// Takes the next packet in; it is forwarded. `last` is the highest timestamp sent.
-    pub(super) fn take(&mut self, packet: &Packet, last: u32) {
+    /// Takes the next packet in, which is forwarded, and says where it goes. `last` is the highest
+    /// timestamp sent.
+    #[inline]
+    pub(super) fn take(&mut self, packet: &Packet, last: u32) -> Placed {
         self.advance(packet.sequence);
         if self.catching_up {
             self.catch_up(packet.timestamp, last);
+        }
+        Placed {
+            index: packet.sequence.wrapping_add(self.offset),
+            timestamp: self.timestamp(packet.timestamp),
+            shift: self.shift,
         }
     }
 
@@ -124,6 +133,7 @@ impl Segment {
 
     /// Where a packet goes that was handled or is missing; None when it lies before the segment,
     /// was left out, or is too old to know.
+    #[inline]
     pub(super) fn place(&self, packet: &Packet) -> Option<Placed> {
         let (number, newest) = (packet.sequence, self.left_out.newest());
         if number < self.first || number > newest || self.left_out.contains(number) {
@@ -161,6 +171,7 @@ impl Segment {
     }
 
     /// A source timestamp in the subscriber's clock.
+    #[inline]
     pub(super) fn timestamp(&self, source: u32) -> u32 {
         let early = self.early.iter().take(usize::from(self.early_len));
         early
@@ -180,6 +191,7 @@ impl Segment {
     }
 
     /// The picture numbers that a packet leaves with.
+    #[inline]
     pub(super) fn numbers_of(&self, packet: &Packet) -> PictureNumbers {
         let PictureNumbers { picture_id, tl0, frame_number } = packet.picture;
         PictureNumbers {
@@ -189,6 +201,7 @@ impl Segment {
         }
     }
 
+    #[inline]
     fn advance(&mut self, number: u64) {
         self.left_out.advance(number);
         self.frames.advance(number);

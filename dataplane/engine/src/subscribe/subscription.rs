@@ -148,7 +148,8 @@ impl Subscription {
     }
 
     /// Decides about `packet`; `clock` knows the clocks of the feed's encodings. Cost: no
-    /// allocation; a scan of the payload types.
+    /// allocation; a scan of the payload types. Always inlined: the call itself was a fifth of it.
+    #[inline(always)]
     pub(crate) fn pick(
         &mut self,
         packet: &Packet,
@@ -223,7 +224,6 @@ impl Subscription {
             marker: false,
             shift: Default::default(),
             skipped: 0,
-            transport_sequence: None,
         })
     }
 
@@ -265,7 +265,6 @@ impl Subscription {
             marker: self.layers.marker(packet),
             shift: placed.shift,
             skipped,
-            transport_sequence: None,
         }
     }
 

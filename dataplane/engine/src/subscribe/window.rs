@@ -26,6 +26,7 @@ impl Window {
     }
 
     /// Goes on to `number`, which is newer; what lies between is no member.
+    #[inline]
     pub(super) fn advance(&mut self, number: u64) {
         if self.members != 0 {
             if number - self.newest >= Self::LEN {
@@ -46,12 +47,14 @@ impl Window {
     }
 
     /// Whether a remembered number is a member.
+    #[inline]
     pub(super) fn contains(&self, number: u64) -> bool {
         let (word, bit) = place(number);
         self.members != 0 && self.bits[word] & bit != 0
     }
 
     /// Members newer than `number`; None when that is too old to know.
+    #[inline]
     pub(super) fn after(&self, number: u64) -> Option<u64> {
         let distance = self.newest.checked_sub(number)?;
         if distance >= Self::LEN {

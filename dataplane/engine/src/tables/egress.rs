@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
 use crate::kit::table::{PeerPlace, SubscriptionPlace};
-use crate::subscribe::{Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
+use crate::subscribe::{Names, Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
 use crate::transport::{Outlet, Peer, Trace, Waiting};
 
 /// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
@@ -47,8 +47,9 @@ pub(crate) enum Parcel<'a> {
 pub(crate) fn emit(
     counters: &mut Counters,
     outlet: Outlet<'_>,
-    (parcel, mut numbers): (Parcel<'_>, Numbers),
-    (mid, numbered): (Label, bool),
+    parcel: Parcel<'_>,
+    numbers: &Numbers,
+    (mid, numbered): (&Label, bool),
     host: &mut impl Host,
 ) -> bool {
     let Outlet { seal, to, extensions, downlink } = outlet;
@@ -56,10 +57,9 @@ pub(crate) fn emit(
         counters.drop(Drop::NoSendSlot);
         return false;
     };
-    if numbered {
-        numbers.transport_sequence = downlink.as_ref().map(|d| d.congestion.next_sequence());
-    }
-    let names = (extensions, mid);
+    let measured = downlink.as_ref().filter(|_| numbered);
+    let transport_sequence = measured.map(|downlink| downlink.congestion.next_sequence());
+    let names = &Names { extensions, mid, transport_sequence };
     let sealed = match parcel {
         Parcel::Media(packet, plain) => seal_packet(seal, slot, numbers, (packet, plain), names),
         Parcel::Repeat(packet, plain, trace) => {
@@ -74,7 +74,7 @@ pub(crate) fn emit(
     send(counters, host, to, len);
     if let Some(downlink) = downlink {
         downlink.charge(len);
-        if let Some(number) = numbers.transport_sequence {
+        if let Some(number) = transport_sequence {
             let sequence = numbers.index as u16;
             let (kind, trace) = match parcel {
                 Parcel::Padding(_) => (SentKind::Probe, Trace { ssrc: 0, sequence, attempt: 0 }),
@@ -96,13 +96,13 @@ pub(crate) fn emit_new(
     peer: &mut Peer,
     subscription: &mut Subscription,
     (packet, plain, fill): (&Packet, &[u8], bool),
-    numbers: Numbers,
+    numbers: &Numbers,
     host: &mut impl Host,
 ) {
     let Some(outlet) = peer.outlet() else { return };
     let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
-    let names = (subscription.mid, subscription.may_be_numbered());
-    if emit(counters, outlet, (parcel, numbers), names, host) {
+    let names = (&subscription.mid, subscription.may_be_numbered());
+    if emit(counters, outlet, parcel, numbers, names, host) {
         counters.media_out += 1;
         // RFC 3550 section 6.4.1: padding is no payload.
         subscription.on_sent(if fill { 0 } else { usize::from(packet.payload_len) });
@@ -176,7 +176,7 @@ impl Tables {
         };
         if packet.epoch == waiting.epoch {
             let packet = (packet, plain, waiting.fill);
-            let numbers = waiting.numbers;
+            let numbers = &waiting.numbers;
             emit_new(&mut self.counters, peer, subscription, packet, numbers, host);
         }
         Some(())
@@ -207,9 +207,9 @@ impl Tables {
         })?;
         let subscription = self.subscriptions.at_mut(carrier)?;
         let numbers = subscription.next_padding()?;
-        let names = (subscription.mid, true);
-        let parcel = (Parcel::Padding(PADDING), numbers);
-        if !emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
+        let names = (&subscription.mid, true);
+        let parcel = Parcel::Padding(PADDING);
+        if !emit(&mut self.counters, peer.outlet()?, parcel, &numbers, names, host) {
             return None;
         }
         self.counters.probes += 1;
@@ -315,21 +315,22 @@ impl Tables {
         let numbered = downlink.is_some() && subscription.may_be_numbered();
         let waits = downlink.is_some_and(|downlink| downlink.has_waiting());
         let trace = Trace { ssrc: subscription.ssrc, sequence, attempt: repeats };
-        let parcel = match subscription.next_rtx(packet, own) {
+        let (parcel, numbers) = match subscription.next_rtx(packet, own) {
             Some(rtx) => (Parcel::Repeat(packet, plain, trace), rtx),
             None if numbered || waits || sent.index < subscription.same_since => return Some(true),
             None => (Parcel::Media(packet, plain), own),
         };
-        let names = (subscription.mid, numbered);
-        if emit(&mut self.counters, peer.outlet()?, parcel, names, host) {
+        let mid = subscription.mid;
+        let names = (&mid, numbered);
+        if emit(&mut self.counters, peer.outlet()?, parcel, &numbers, names, host) {
             self.counters.resent += 1;
         }
         let copies = if repeats > 1 && !peer.is_strained() { COPIES_MORE } else { 0 };
         for _ in 0..copies {
             let Some(rtx) = subscription.next_rtx(packet, own) else { break };
             let copy = Trace { ssrc: 0, ..trace };
-            let parcel = (Parcel::Repeat(packet, plain, copy), rtx);
-            emit(&mut self.counters, peer.outlet()?, parcel, names, host);
+            let parcel = Parcel::Repeat(packet, plain, copy);
+            emit(&mut self.counters, peer.outlet()?, parcel, &rtx, names, host);
         }
         Some(repeats >= REPEATS_HOPEFUL)
     }

@@ -113,12 +113,14 @@ impl Downlink {
         }
     }
 
-    /// Whether a packet must wait behind others or for the pace.
+    /// Whether a packet must wait behind others or for the pace. Cost: two comparisons, as long as
+    /// what was sent lately is little.
+    #[inline]
     pub(crate) fn is_busy(&mut self, now: Instant) -> bool {
-        if self.waiting.len() >= self.waiting.capacity() {
-            return false;
+        if self.waiting.is_empty() {
+            return !self.has_room(now);
         }
-        !self.waiting.is_empty() || !self.has_room(now)
+        self.waiting.len() < self.waiting.capacity()
     }
 
     /// Lets a packet wait.
@@ -212,11 +214,13 @@ impl Downlink {
         self.waiting_bytes = self.waiting.iter().map(|packet| u64::from(packet.len)).sum();
     }
 
-    /// Cost: a comparison, as long as what was sent lately is little.
+    #[inline]
     fn has_room(&mut self, now: Instant) -> bool {
-        if self.debt < self.allowance {
-            return true;
-        }
+        self.debt < self.allowance || self.settle(now)
+    }
+
+    /// Pays the debt by what the pace carried since the last call; whether that makes room.
+    fn settle(&mut self, now: Instant) -> bool {
         let pace = self.pace(now);
         let elapsed = now.saturating_duration_since(self.paid_at);
         self.paid_at = self.paid_at.max(now);

@@ -114,12 +114,11 @@ impl DelayBased {
         }
         self.last_us = Some(now_us);
         for packet in arrivals.iter().filter(|packet| packet.cluster == 0) {
+            let distance = self.groups.add(packet.sent_us, packet.arrival_us, now_us);
+            let Some(distance) = distance else { continue };
             let before = self.trendline.usage();
-            if let Some(distance) = self.groups.add(packet.sent_us, packet.arrival_us, now_us) {
-                self.trendline.add(distance, packet.arrival_us);
-            }
-            let after = self.trendline.usage();
-            self.recovered |= before == Usage::Under && after == Usage::Normal;
+            self.trendline.add(distance, packet.arrival_us);
+            self.recovered |= before == Usage::Under && self.trendline.usage() == Usage::Normal;
         }
     }
 
@@ -252,7 +251,7 @@ mod tests {
                 self.sent_us += 10_000;
                 self.queue_us += growth_us;
                 let arrival_us = self.sent_us + self.queue_us;
-                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, cluster: 0 };
+                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, packets: 1, cluster: 0 };
                 self.throughput.add(1_000, arrival_us);
                 self.path.on_arrivals(&[packet], arrival_us);
                 self.delay.add(&[packet], arrival_us);
@@ -323,6 +322,7 @@ mod tests {
                 arrival_us: flow.sent_us + packet * 2_000,
                 sent_us: flow.sent_us + packet * 500,
                 size: 1_000,
+                packets: 1,
                 cluster: 1,
             })
             .collect();

@@ -4,25 +4,37 @@
 //! Called by the controller, once per message. Must never let a message do more work than reading
 //! [`STATUSES_MAX`] statuses, nor count a packet twice.
 
-use super::sent::{Fate, SENT_MAX, SentRing};
+use super::sent::{Fate, SENT_MAX, Sent, SentRing};
 use crate::rtcp::{TwccIter, TwccView};
 
 /// Most statuses of a message that is read. Chosen: twice what is remembered; a larger message is
 /// about packets that are long forgotten.
 pub(super) const STATUSES_MAX: u64 = 2 * SENT_MAX;
 
-/// A packet that arrived.
+/// Packets that were sent at one instant and arrived at one: a frame on a fast path. Packets of a
+/// probe stand alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) struct Arrival {
     /// Microseconds on the receiver's clock; only differences mean something.
     pub(super) arrival_us: i64,
     pub(super) sent_us: i64,
+    /// Bytes of all of them.
     pub(super) size: u32,
+    pub(super) packets: u16,
     /// The probe cluster it belongs to, 0 for none.
     pub(super) cluster: u8,
 }
 
-/// Part of what a message says.
+impl Arrival {
+    /// Whether `other`, which was sent and arrived no earlier, is of the same instants.
+    fn is_with(&self, other: &Arrival) -> bool {
+        self.arrival_us == other.arrival_us
+            && self.sent_us == other.sent_us
+            && self.cluster | other.cluster == 0
+    }
+}
+
+/// Part of what a message says; filled by [`Walk::next_batch`].
 #[derive(Debug)]
 pub(super) struct Batch {
     arrivals: [Arrival; Batch::ARRIVALS_MAX],
@@ -38,14 +50,16 @@ pub(super) struct Batch {
     /// Bytes no message will tell about, taken for arrived.
     pub(super) credit_bytes: u64,
     /// First and last send time of the packets whose fate became known.
-    pub(super) sent_us: Option<(i64, i64)>,
+    sent_us: (i64, i64),
 }
 
 impl Batch {
-    /// Chosen: what a message of 50 ms at 5 Mbit/s has; longer ones come in parts.
+    /// Chosen: what a message of 50 ms has at 5 Mbit/s where every packet arrives at its own instant;
+    /// longer ones come in parts.
     const ARRIVALS_MAX: usize = 32;
 
-    fn new(credit_bytes: u64) -> Self {
+    /// Nothing.
+    pub(super) fn new() -> Self {
         Self {
             arrivals: [Arrival::default(); Self::ARRIVALS_MAX],
             len: 0,
@@ -54,8 +68,8 @@ impl Batch {
             lost_bytes: 0,
             lost_packets: 0,
             found_bytes: 0,
-            credit_bytes,
-            sent_us: None,
+            credit_bytes: 0,
+            sent_us: NEVER,
         }
     }
 
@@ -64,26 +78,60 @@ impl Batch {
         self.arrivals.get(..self.len).unwrap_or_default()
     }
 
+    /// First and last send time of the packets whose fate became known, if there are any.
+    pub(super) fn sent_us(&self) -> Option<(i64, i64)> {
+        (self.packets != 0).then_some(self.sent_us)
+    }
+
     /// A batch about losses only.
     #[cfg(test)]
     pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
-        Self { bytes, lost_bytes, sent_us: Some((first_us, last_us)), ..Self::new(0) }
+        Self { bytes, lost_bytes, packets: 1, sent_us: (first_us, last_us), ..Self::new() }
     }
 
-    fn add(&mut self, arrival: Arrival) {
-        if let Some(place) = self.arrivals.get_mut(self.len) {
+    /// Forgets everything; the arrivals are overwritten.
+    fn start(&mut self, credit_bytes: u64) {
+        (self.bytes, self.packets) = (0, 0);
+        (self.lost_bytes, self.lost_packets, self.found_bytes) = (0, 0, 0);
+        (self.len, self.credit_bytes, self.sent_us) = (0, credit_bytes, NEVER);
+    }
+
+    /// Adds a packet that `arrival_us` tells the arrival of, unless it was lost.
+    fn add(&mut self, packet: &Sent, arrival_us: Option<i64>) {
+        let &Sent { sent_us, size, cluster, fate } = packet;
+        if fate == Fate::Unknown {
+            self.bytes += u64::from(size);
+            self.packets += 1;
+            let (first, last) = self.sent_us;
+            self.sent_us = (first.min(sent_us), last.max(sent_us));
+        }
+        let Some(arrival_us) = arrival_us else {
+            self.lost_bytes += u64::from(size);
+            self.lost_packets += 1;
+            return;
+        };
+        if fate == Fate::Lost {
+            self.found_bytes += u64::from(size);
+        }
+        let arrival = Arrival { arrival_us, sent_us, size, packets: 1, cluster };
+        if let Some(last) = self.arrivals.get_mut(self.len.wrapping_sub(1))
+            && last.is_with(&arrival)
+        {
+            last.size += size;
+            last.packets += 1;
+        } else if let Some(place) = self.arrivals.get_mut(self.len) {
             *place = arrival;
             self.len += 1;
         }
     }
 
-    fn count(&mut self, size: u32, sent_us: i64) {
-        self.bytes += u64::from(size);
-        self.packets += 1;
-        let (first, last) = self.sent_us.unwrap_or((sent_us, sent_us));
-        self.sent_us = Some((first.min(sent_us), last.max(sent_us)));
+    fn order(&mut self) {
+        self.arrivals.get_mut(..self.len).unwrap_or_default().sort_unstable();
     }
 }
+
+/// First and last of no times.
+const NEVER: (i64, i64) = (i64::MAX, i64::MIN);
 
 /// What is kept from message to message.
 #[derive(Clone, Debug, Default)]
@@ -165,46 +213,37 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The next part of the message; None at its end.
-    pub(super) fn next_batch(&mut self, sent: &mut SentRing, now_us: i64) -> Option<Batch> {
+    /// Makes `batch` the next part of the message; false at its end.
+    pub(super) fn next_batch(
+        &mut self,
+        batch: &mut Batch,
+        sent: &mut SentRing,
+        now_us: i64,
+    ) -> bool {
         if self.ended {
-            return None;
+            return false;
         }
-        let mut batch = Batch::new(std::mem::take(&mut self.credit_bytes));
+        batch.start(std::mem::take(&mut self.credit_bytes));
+        // Copies stay in registers.
+        let (mut statuses, mut number) = (self.statuses.clone(), self.number);
+        let (mut arrival_us, mut disordered) = (self.arrival_us, false);
         while batch.len < Batch::ARRIVALS_MAX {
-            let Some((_, delta)) = self.statuses.next() else {
+            let Some((_, delta)) = statuses.next() else {
                 self.ended = true;
                 break;
             };
-            let number = self.number;
-            self.number += 1;
-            if let Some(delta) = delta {
-                self.arrival_us += i64::from(delta) * DELTA_US;
+            arrival_us += delta.map_or(0, i64::from) * DELTA_US;
+            disordered |= delta.is_some_and(i16::is_negative);
+            if let Some(packet) = sent.learn(number, delta.is_some(), now_us) {
+                batch.add(&packet, delta.is_some().then_some(arrival_us));
             }
-            let Some(packet) = sent.find(number, now_us) else { continue };
-            match (packet.fate, delta.is_some()) {
-                (Fate::Settled, _) | (Fate::Lost, false) => continue,
-                (Fate::Unknown, false) => {
-                    sent.settle(number, Fate::Lost);
-                    batch.count(packet.size, packet.sent_us);
-                    batch.lost_bytes += u64::from(packet.size);
-                    batch.lost_packets += 1;
-                    continue;
-                }
-                (Fate::Unknown, true) => batch.count(packet.size, packet.sent_us),
-                (Fate::Lost, true) => batch.found_bytes += u64::from(packet.size),
-            }
-            sent.settle(number, Fate::Settled);
-            batch.add(Arrival {
-                arrival_us: self.arrival_us,
-                sent_us: packet.sent_us,
-                size: packet.size,
-                cluster: packet.cluster,
-            });
+            number += 1;
         }
-        let len = batch.len;
-        batch.arrivals.get_mut(..len).unwrap_or_default().sort_unstable();
-        Some(batch)
+        (self.statuses, self.number, self.arrival_us) = (statuses, number, arrival_us);
+        if disordered {
+            batch.order();
+        }
+        true
     }
 }
 
@@ -237,7 +276,10 @@ mod tests {
         };
         let mut batches = Vec::new();
         if let Some(mut walk) = reader.start(&view, sent, 1_000_000) {
-            batches.extend(std::iter::from_fn(|| walk.next_batch(sent, 1_000_000)));
+            batches.extend(std::iter::from_fn(|| {
+                let mut batch = Batch::new();
+                walk.next_batch(&mut batch, sent, 1_000_000).then_some(batch)
+            }));
         }
         batches
     }
@@ -264,6 +306,20 @@ mod tests {
         assert_eq!((again[0].packets, again[0].arrivals().len()), (0, 0), "repeated");
         let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(40)]));
         assert_eq!((late[0].packets, late[0].found_bytes), (0, 100), "arrived after all");
+    }
+
+    #[test]
+    fn what_left_and_arrived_together_is_one_arrival_and_probes_are_not() {
+        let (mut reader, mut sent) = (FeedbackReader::default(), SentRing::new());
+        for (cluster, sent_us) in [(0, 0), (0, 0), (0, 5_000), (2, 9_000), (2, 9_000), (0, 9_000)] {
+            sent.push(100, cluster, sent_us);
+        }
+        let together = [Some(4), Some(0), Some(0), Some(8), Some(0), Some(0)];
+        let batches = read(&mut reader, &mut sent, &message(0, 5, &together));
+        let [batch] = &batches[..] else { panic!("one batch") };
+        assert_eq!((batch.packets, batch.bytes, batch.sent_us()), (6, 600, Some((0, 9_000))));
+        let arrivals: Vec<_> = batch.arrivals().iter().map(|at| (at.packets, at.size)).collect();
+        assert_eq!(arrivals, [(2, 200), (1, 100), (1, 100), (1, 100), (1, 100)]);
     }
 
     #[test]

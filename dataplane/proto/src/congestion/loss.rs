@@ -74,6 +74,13 @@ struct Channel {
     limit_bps: f64,
 }
 
+/// Kilobytes, weighted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
+    lost: f64,
+    arrived: f64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Partial {
     bytes: u64,
@@ -92,6 +99,7 @@ const NO_HOLD: Hold = Hold { until_us: None, length_us: HOLD_US, rate_bps: f64::
 /// Loss-based estimate of one path.
 #[derive(Clone, Debug)]
 pub(super) struct LossBased {
+    /// Latest first.
     observations: [Observation; WINDOW],
     count: u64,
     partial: Partial,
@@ -167,7 +175,7 @@ impl LossBased {
         self.partial.bytes += batch.bytes;
         self.partial.lost_bytes += batch.lost_bytes;
         self.partial.lost_bytes = self.partial.lost_bytes.saturating_sub(batch.found_bytes);
-        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us) {
+        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us()) {
             self.observed_us = Some(first_us);
         }
     }
@@ -204,8 +212,8 @@ impl LossBased {
             return None;
         }
         let Partial { bytes, lost_bytes } = std::mem::take(&mut self.partial);
-        let place = self.observations.get_mut((self.count % WINDOW as u64) as usize)?;
-        *place = Observation {
+        self.observations.rotate_right(1);
+        self.observations[0] = Observation {
             kilobytes: bytes as f64 / 1_000.0,
             lost_kilobytes: lost_bytes.min(bytes) as f64 / 1_000.0,
             rate_bps: bytes as f64 * 8e6 / length_us as f64,
@@ -315,13 +323,10 @@ impl LossBased {
     /// One step towards the inherent loss that explains the observations best.
     fn newton(&self, channel: Channel) -> Channel {
         let (mut first, mut second) = (0.0, 0.0);
-        for (weight, observation) in self.weighted() {
-            let loss = loss_probability(channel, observation.rate_bps);
-            let lost = observation.lost_kilobytes;
-            let arrived = observation.kilobytes - lost;
-            first += weight * (lost / loss - arrived / (1.0 - loss));
-            second -= weight * (lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss)));
-        }
+        self.weigh(channel, |loss, Weight { lost, arrived }| {
+            first += lost / loss - arrived / (1.0 - loss);
+            second -= lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss));
+        });
         if second >= 0.0 {
             return channel;
         }
@@ -336,23 +341,37 @@ impl LossBased {
         let bias = (BIAS_PER_KBPS * kbps + BIAS_PER_LOG_KBPS * (1.0 + kbps).ln()) * distance
             / (BIAS_SMOOTHING + distance.abs());
         let mut objective = 0.0;
-        for (weight, observation) in self.weighted() {
-            let loss = loss_probability(channel, observation.rate_bps);
-            let lost = observation.lost_kilobytes;
-            let arrived = observation.kilobytes - lost;
-            let likelihood = lost * loss.ln() + arrived * (1.0 - loss).ln();
-            objective += weight * (likelihood + bias * observation.kilobytes);
-        }
+        self.weigh(channel, |loss, Weight { lost, arrived }| {
+            objective += lost * loss.ln() + arrived * (1.0 - loss).ln();
+            objective += bias * (lost + arrived);
+        });
         objective
+    }
+
+    /// Calls `term` with the probability of a loss and the weighted kilobytes that it explains: one
+    /// by one of the observations above the limit, and once of all others, which share theirs.
+    fn weigh(&self, channel: Channel, mut term: impl FnMut(f64, Weight)) {
+        let mut below = Weight::default();
+        for (weight, observation) in self.weighted() {
+            let lost = weight * observation.lost_kilobytes;
+            let arrived = weight * observation.kilobytes - lost;
+            if observation.rate_bps > channel.limit_bps {
+                term(loss_probability(channel, observation.rate_bps), Weight { lost, arrived });
+            } else {
+                below.lost += lost;
+                below.arrived += arrived;
+            }
+        }
+        term(loss_probability(channel, 0.0), below);
     }
 
     /// The observations, latest first, with their weights.
     fn weighted(&self) -> impl Iterator<Item = (f64, Observation)> {
         let mut weight = 1.0 / AGING;
-        (0..self.count.min(WINDOW as u64)).filter_map(move |age| {
+        let known = self.count.min(WINDOW as u64) as usize;
+        self.observations.iter().take(known).map(move |observation| {
             weight *= AGING;
-            let place = ((self.count - 1 - age) % WINDOW as u64) as usize;
-            self.observations.get(place).map(|observation| (weight, *observation))
+            (weight, *observation)
         })
     }
 

@@ -106,24 +106,30 @@ impl Path {
         let rtt_us = u64::try_from(now_us - newest.sent_us).unwrap_or(0);
         let rtt = Duration::from_micros(rtt_us).min(RTT_MAX);
         smooth(&mut self.feedback_rtt_us, rtt.as_micros() as f64);
+        let first_us = arrivals.first().map_or(0, |first| first.arrival_us - first.sent_us);
+        let (mut least, mut before) = self.base_us.unwrap_or((first_us, first_us));
+        if now_us - self.window_start_us > BASE_WINDOW_US {
+            self.window_start_us = now_us;
+            (least, before) = (first_us, least);
+        }
+        let mut last_us = self.last_delay_us.unwrap_or(first_us);
         for packet in arrivals {
             let delay_us = packet.arrival_us - packet.sent_us;
-            let (mut least, mut before) = self.base_us.unwrap_or((delay_us, delay_us));
-            if now_us - self.window_start_us > BASE_WINDOW_US {
-                self.window_start_us = now_us;
-                (least, before) = (delay_us, least);
-            }
             least = least.min(delay_us);
-            self.base_us = Some((least, before));
             // A minute of delay is a clock that was set, not a queue.
             self.newest_queue_us = (delay_us - least.min(before)).min(60_000_000);
             let queue_us = self.newest_queue_us as f64;
-            let last_us = self.last_delay_us.replace(delay_us).unwrap_or(delay_us);
-            let step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
-            self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
-            self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+            let mut step_us = (delay_us - last_us).abs().min(1_000_000) as f64;
+            last_us = delay_us;
+            for _ in 0..packet.packets {
+                self.jitter_us += JITTER_SHARE * (step_us - self.jitter_us);
+                self.queue_us += QUEUE_SHARE * (queue_us - self.queue_us);
+                step_us = 0.0;
+            }
             self.service.add(packet, self.newest_queue_us);
         }
+        self.base_us = Some((least, before));
+        self.last_delay_us = Some(last_us);
     }
 }
 
@@ -140,8 +146,12 @@ struct Service {
 
 impl Service {
     fn add(&mut self, packet: &Arrival, queue_us: i64) {
-        let queued = queue_us > QUEUED_US;
-        if let Some(last_us) = self.last_us.filter(|_| queued) {
+        if queue_us <= QUEUED_US {
+            *self = Self::default();
+            return;
+        }
+        self.first_us.get_or_insert(queue_us);
+        if let Some(last_us) = self.last_us.replace(packet.arrival_us) {
             // Of one instant's arrivals the bytes count and the time comes with the next.
             self.bytes += f64::from(packet.size);
             self.time_us += packet.arrival_us.saturating_sub(last_us).max(0) as f64;
@@ -150,12 +160,6 @@ impl Service {
                 self.time_us /= 2.0;
             }
         }
-        if !queued {
-            (self.bytes, self.time_us, self.first_us) = (0.0, 0.0, None);
-        } else if self.first_us.is_none() {
-            self.first_us = Some(queue_us);
-        }
-        self.last_us = queued.then_some(packet.arrival_us);
     }
 
     fn bps(&self) -> Option<f64> {
@@ -179,7 +183,7 @@ mod tests {
             let sent_us = packet * 10_000;
             let queue_us = if packet < 100 { 0 } else { 80_000 };
             let arrival_us = sent_us + 20_000 + queue_us + offset_us;
-            let arrival = Arrival { sent_us, arrival_us, size: 1, cluster: 0 };
+            let arrival = Arrival { sent_us, arrival_us, size: 1, packets: 1, cluster: 0 };
             path.on_arrivals(&[arrival], sent_us + 60_000);
         }
         assert!((79_900..=80_000).contains(&path.queue_us()), "{}", path.queue_us());

@@ -148,7 +148,13 @@ impl Prober {
     }
 
     /// Notes a packet sent and returns its cluster, 0 for none.
+    #[inline]
     pub(super) fn on_sent(&mut self, size: usize, now_us: i64) -> u8 {
+        if self.active.is_some() { self.count(size, now_us) } else { 0 }
+    }
+
+    /// Counts a packet to the cluster being sent, and ends it when it is full.
+    fn count(&mut self, size: usize, now_us: i64) -> u8 {
         let Some(active) = &mut self.active else { return 0 };
         let id = active.id;
         active.bytes += size as u64;

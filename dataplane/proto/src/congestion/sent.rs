@@ -79,7 +79,8 @@ impl SentRing {
 
     /// The packet with extended number `number`, if it was sent and is remembered.
     pub(super) fn find(&self, number: u64, now_us: i64) -> Option<Sent> {
-        if number >= self.next || number < FIRST || number + SENT_MAX < self.next {
+        let age = self.next.checked_sub(number)?;
+        if age == 0 || age > SENT_MAX || number < FIRST {
             return None;
         }
         let slot = slot_of(number);
@@ -97,6 +98,19 @@ impl SentRing {
             cluster: (facts >> CLUSTER_SHIFT & 7) as u8,
             fate,
         })
+    }
+
+    /// Takes feedback about one packet. Returns it, with what was known of it before, when that is
+    /// news: neither settled nor reported lost twice.
+    pub(super) fn learn(&mut self, number: u64, arrived: bool, now_us: i64) -> Option<Sent> {
+        let packet = self.find(number, now_us)?;
+        let fate = match (packet.fate, arrived) {
+            (Fate::Settled, _) | (Fate::Lost, false) => return None,
+            (Fate::Unknown, false) => Fate::Lost,
+            (Fate::Unknown | Fate::Lost, true) => Fate::Settled,
+        };
+        self.settle(number, fate);
+        Some(packet)
     }
 
     /// Notes what became of a packet [`SentRing::find`] returned.

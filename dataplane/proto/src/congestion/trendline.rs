@@ -35,11 +35,30 @@ pub(super) enum Usage {
     Under,
 }
 
+/// Values of the window, a few side by side: the processor takes those in one instruction.
+type Samples = [[f64; LANES]; WINDOW / LANES];
+const LANES: usize = 4;
+
+fn mean(samples: &Samples) -> f64 {
+    let mut sums = [0.0; LANES];
+    for sample in samples {
+        add(&mut sums, |lane| sample[lane]);
+    }
+    sums.iter().sum::<f64>() / WINDOW as f64
+}
+
+fn add(sums: &mut [f64; LANES], terms: impl Fn(usize) -> f64) {
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        *sum += terms(lane);
+    }
+}
+
 /// Detector of one path.
 #[derive(Clone, Debug)]
 pub(super) struct Trendline {
-    /// Arrival and smoothed delay in milliseconds, a ring.
-    samples: [(f64, f64); WINDOW],
+    /// Arrivals and smoothed delays in milliseconds, rings.
+    arrivals: Samples,
+    delays: Samples,
     count: u64,
     first_arrival_us: Option<i64>,
     accumulated_ms: f64,
@@ -55,7 +74,8 @@ pub(super) struct Trendline {
 impl Trendline {
     pub(super) fn new() -> Self {
         Self {
-            samples: [(0.0, 0.0); WINDOW],
+            arrivals: [[0.0; LANES]; WINDOW / LANES],
+            delays: [[0.0; LANES]; WINDOW / LANES],
             count: 0,
             first_arrival_us: None,
             accumulated_ms: 0.0,
@@ -80,9 +100,9 @@ impl Trendline {
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         let first_us = *self.first_arrival_us.get_or_insert(arrival_us);
         let at_ms = arrival_us.saturating_sub(first_us) as f64 / 1_000.0;
-        if let Some(place) = self.samples.get_mut((self.count % WINDOW as u64) as usize) {
-            *place = (at_ms, self.smoothed_ms);
-        }
+        let place = (self.count % WINDOW as u64) as usize;
+        self.arrivals[place / LANES][place % LANES] = at_ms;
+        self.delays[place / LANES][place % LANES] = self.smoothed_ms;
         self.count += 1;
         let trend = if self.count >= WINDOW as u64 { self.slope() } else { None };
         self.detect(trend.unwrap_or(self.trend), sent_ms, at_ms);
@@ -90,18 +110,14 @@ impl Trendline {
 
     /// Milliseconds of delay per millisecond; None when all samples arrived at once.
     fn slope(&self) -> Option<f64> {
-        let count = WINDOW as f64;
-        let (sum_x, sum_y) = self
-            .samples
-            .iter()
-            .fold((0.0, 0.0), |sum, sample| (sum.0 + sample.0, sum.1 + sample.1));
-        let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-        let (mut numerator, mut denominator) = (0.0, 0.0);
-        for (x, y) in &self.samples {
-            numerator += (x - mean_x) * (y - mean_y);
-            denominator += (x - mean_x) * (x - mean_x);
+        let (mean_x, mean_y) = (mean(&self.arrivals), mean(&self.delays));
+        let (mut numerator, mut denominator) = ([0.0; LANES], [0.0; LANES]);
+        for (x, y) in self.arrivals.iter().zip(&self.delays) {
+            add(&mut numerator, |lane| (x[lane] - mean_x) * (y[lane] - mean_y));
+            add(&mut denominator, |lane| (x[lane] - mean_x) * (x[lane] - mean_x));
         }
-        (denominator != 0.0).then(|| numerator / denominator)
+        let denominator: f64 = denominator.iter().sum();
+        (denominator != 0.0).then(|| numerator.iter().sum::<f64>() / denominator)
     }
 
     fn detect(&mut self, trend: f64, sent_ms: f64, at_ms: f64) {

@@ -4,7 +4,6 @@
 //! slot; what does not fit is left out and said so.
 
 use super::{FIXED_LEN, PROFILE_ONE_BYTE, PROFILE_TWO_BYTE};
-use crate::cursor::Writer;
 
 /// The fields of the fixed header that differ from packet to packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,67 +45,87 @@ impl ElementForm {
 /// Writes one header, front to back.
 #[derive(Debug)]
 pub struct HeaderWriter<'a> {
-    writer: Writer<'a>,
+    /// Whole words: an element that fits leaves room for what fills its last word.
+    slot: &'a mut [u8],
     form: ElementForm,
-    has_elements: bool,
+    /// Where the next element goes; [`ELEMENTS_AT`] before the first.
+    at: usize,
 }
 
 impl<'a> HeaderWriter<'a> {
     /// Writes the fixed header to the start of `slot`; elements follow in `form`.
     pub fn begin(slot: &'a mut [u8], header: FixedHeader, form: ElementForm) -> Self {
         debug_assert!(header.payload_type < 128, "RFC 3550 section 5.1");
-        let mut writer = Writer::new(slot);
-        writer.u8(0x80);
-        writer.u8(header.payload_type & 0x7F | u8::from(header.marker) << 7);
-        writer.u16(header.sequence);
-        writer.u32(header.timestamp);
-        writer.u32(header.ssrc);
-        Self { writer, form, has_elements: false }
+        let whole = slot.len() & !3;
+        let slot = slot.get_mut(..whole).unwrap_or_default();
+        if let Some(place) = slot.first_chunk_mut() {
+            *place = header.bytes();
+        }
+        Self { slot, form, at: ELEMENTS_AT }
     }
 
     /// Appends an element. Returns false, and writes nothing, when the form cannot carry it or the
     /// slot has no room for it.
+    #[inline]
     pub fn element(&mut self, id: u8, data: &[u8]) -> bool {
-        let head = match (self.form, data.len()) {
-            (_, _) if id == 0 => return false,
-            (ElementForm::OneByte, len @ 1..=16) if id <= 14 => [id << 4 | (len - 1) as u8, 0],
-            (ElementForm::TwoByte, len @ 0..=255) => [id, len as u8],
+        let len = data.len();
+        let head_len = match self.form {
+            ElementForm::OneByte if (1..=14).contains(&id) && (1..=16).contains(&len) => 1,
+            ElementForm::TwoByte if id != 0 && len <= 255 => 2,
             _ => return false,
         };
-        let head_len = if self.form == ElementForm::OneByte { 1 } else { 2 };
-        let block = if self.has_elements { 0 } else { BLOCK_HEADER };
-        // The last word is filled at the end; that must fit too.
-        let end = (self.writer.len() + block + head_len + data.len()).next_multiple_of(4);
-        if end - self.writer.len() > self.writer.room() {
-            return false;
+        let end = self.at + head_len + len;
+        match self.slot.get_mut(self.at..end).and_then(<[u8]>::split_first_mut) {
+            Some((head, place)) if head_len == 1 => {
+                *head = id << 4 | (len - 1) as u8;
+                place.copy_from_slice(data);
+            }
+            Some((head, [second, place @ ..])) => {
+                (*head, *second) = (id, len as u8);
+                place.copy_from_slice(data);
+            }
+            _ => return false,
         }
-        if !self.has_elements {
-            self.has_elements = true;
-            self.writer.u16(match self.form {
-                ElementForm::OneByte => PROFILE_ONE_BYTE,
-                ElementForm::TwoByte => PROFILE_TWO_BYTE,
-            });
-            self.writer.u16(0);
-        }
-        self.writer.bytes(head.get(..head_len).unwrap_or_default());
-        self.writer.bytes(data);
+        self.at = end;
         true
     }
 
     /// Fills the last word, sets the P bit if `padding`, and returns the length of the header; 0
     /// when not even the fixed header fitted.
-    pub fn finish(mut self, padding: bool) -> usize {
-        let mut first = 0x80 | u8::from(padding) << 5;
-        if self.has_elements {
-            first |= 0x10;
-            self.writer.pad();
-            let words = self.writer.len().saturating_sub(FIXED_LEN + BLOCK_HEADER) / 4;
-            self.writer.patch(FIXED_LEN + 2, &(words as u16).to_be_bytes());
+    pub fn finish(self, padding: bool) -> usize {
+        let Self { slot, form, at } = self;
+        let end = at.next_multiple_of(4);
+        let Some(first) = slot.first_mut() else { return 0 };
+        *first |= u8::from(padding) << 5;
+        if at == ELEMENTS_AT {
+            return if slot.len() < FIXED_LEN { 0 } else { FIXED_LEN };
         }
-        self.writer.patch(0, &[first]);
-        self.writer.finish()
+        *first |= 0x10;
+        let profile = match form {
+            ElementForm::OneByte => PROFILE_ONE_BYTE,
+            ElementForm::TwoByte => PROFILE_TWO_BYTE,
+        };
+        let words = ((end - ELEMENTS_AT) / 4) as u32;
+        if let Some(block) = slot.get_mut(FIXED_LEN..).and_then(<[u8]>::first_chunk_mut) {
+            *block = (u32::from(profile) << 16 | words).to_be_bytes();
+        }
+        if let Some(last) = slot.get_mut(..end).and_then(<[u8]>::last_chunk_mut) {
+            *last = (u32::from_be_bytes(*last) & u32::MAX << (8 * (end - at))).to_be_bytes();
+        }
+        end
     }
 }
 
-/// Bytes of the extension block's own header (RFC 3550 section 5.3.1).
-const BLOCK_HEADER: usize = 4;
+impl FixedHeader {
+    /// On the wire, without padding and extension.
+    fn bytes(self) -> [u8; FIXED_LEN] {
+        let flags = 0x8000 | u16::from(self.marker) << 7 | u16::from(self.payload_type & 0x7F);
+        let word = u32::from(flags) << 16 | u32::from(self.sequence);
+        let wide = u128::from(word) << 64 | u128::from(self.timestamp) << 32;
+        let [_, _, _, _, bytes @ ..] = (wide | u128::from(self.ssrc)).to_be_bytes();
+        bytes
+    }
+}
+
+/// Where elements start: behind the extension block's own header (RFC 3550 section 5.3.1).
+const ELEMENTS_AT: usize = FIXED_LEN + 4;

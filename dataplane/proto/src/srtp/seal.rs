@@ -7,7 +7,7 @@
 //!
 //! RFC 3711 sections 3.1 and 3.4, RFC 7714 sections 8 and 9.
 
-use super::aead::{self, Position};
+use super::aead::{self, Position, SeldomGcm};
 use super::cm::{self, Cm};
 use super::derive::{Keying, Stream};
 use super::open::{RtcpKeys, RtpKeys, rollover, rtcp_aad};
@@ -17,7 +17,7 @@ use super::{ENCRYPTED, INDEX_WORD, RTCP_CLEAR, RTP_HEADER, SrtpProfile, word};
 pub struct Seal {
     profile: SrtpProfile,
     rtp: RtpKeys,
-    rtcp: RtcpKeys,
+    rtcp: RtcpKeys<SeldomGcm>,
 }
 
 impl Seal {
@@ -27,7 +27,7 @@ impl Seal {
         Seal {
             profile: keying.profile(),
             rtp: RtpKeys::new(keying.session(from_client, Stream::Rtp)),
-            rtcp: RtcpKeys::new(keying.session(from_client, Stream::Rtcp)),
+            rtcp: RtcpKeys::new(keying.session(from_client, Stream::Rtcp), SeldomGcm::new),
         }
     }
 

@@ -16,7 +16,6 @@ fn packet(source: u64, since: Instant) -> Waiting {
         marker: false,
         shift: PictureShift::default(),
         skipped: 0,
-        transport_sequence: None,
     };
     Waiting {
         subscription,

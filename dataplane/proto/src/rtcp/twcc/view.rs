@@ -86,8 +86,7 @@ impl<'a> TwccView<'a> {
         TwccIter {
             chunks,
             deltas,
-            chunk: Chunk { bits: 0, len: 0 },
-            place: 0,
+            symbols: Symbols { pairs: 0, left: 0 },
             sequence: self.base,
             left: usize::from(self.count),
         }
@@ -99,8 +98,7 @@ impl<'a> TwccView<'a> {
 pub struct TwccIter<'a> {
     chunks: &'a [u8],
     deltas: &'a [u8],
-    chunk: Chunk,
-    place: usize,
+    symbols: Symbols,
     sequence: u16,
     left: usize,
 }
@@ -108,17 +106,17 @@ pub struct TwccIter<'a> {
 impl Iterator for TwccIter<'_> {
     type Item = (u16, Option<i16>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             return None;
         }
-        if self.place == self.chunk.len {
+        if self.symbols.left == 0 {
             let (bits, rest) = self.chunks.split_first_chunk()?;
-            self.chunk = Chunk::read(u16::from_be_bytes(*bits), self.left);
+            self.symbols = Chunk::read(u16::from_be_bytes(*bits), self.left).symbols();
             self.chunks = rest;
-            self.place = 0;
         }
-        let delta = match self.chunk.symbol(self.place) {
+        let delta = match self.symbols.take() {
             symbol::LOST => None,
             symbol::SMALL => {
                 let ([delta], rest) = self.deltas.split_first_chunk()?;
@@ -132,7 +130,6 @@ impl Iterator for TwccIter<'_> {
             }
         };
         let sequence = self.sequence;
-        self.place += 1;
         self.left -= 1;
         self.sequence = sequence.wrapping_add(1);
         Some((sequence, delta))
@@ -158,34 +155,56 @@ impl Chunk {
         Self { bits, len: len.min(left) }
     }
 
-    fn symbol(self, place: usize) -> u8 {
-        let bits = self.bits;
-        let symbol = match bits >> 14 {
-            0 | 1 => bits >> 13,
-            2 => bits >> (13 - place.min(13)) & 1,
-            _ => bits >> (12 - 2 * place.min(6)) & 3,
+    /// Its statuses, to be taken one by one.
+    fn symbols(self) -> Symbols {
+        let pairs = match self.bits >> 14 {
+            0 | 1 => u32::from(self.bits >> 13) * ONES,
+            2 => spread(self.bits & 0x3FFF) << 4,
+            _ => u32::from(self.bits) << 18,
         };
-        symbol as u8
+        Symbols { pairs, left: self.len }
     }
 
     /// Bytes of the deltas its statuses need; None for an empty run or a reserved symbol.
     fn delta_bytes(self) -> Option<usize> {
-        if self.len == 0 {
+        let run = self.bits >> 15 == 0;
+        let counted = if run { 1 } else { self.len };
+        let Symbols { pairs, .. } = self.symbols();
+        let pairs = pairs & !u32::MAX.checked_shr(2 * counted as u32).unwrap_or(0);
+        let (small, large) = (pairs & ONES, pairs >> 1 & ONES);
+        if self.len == 0 || small & large != 0 {
             return None;
         }
-        if self.bits >> 15 == 0 {
-            return Some(self.len * bytes_of(self.symbol(0))?);
-        }
-        (0..self.len).map(|place| bytes_of(self.symbol(place))).sum()
+        let bytes = (small.count_ones() + 2 * large.count_ones()) as usize;
+        Some(if run { self.len * bytes } else { bytes })
     }
 }
 
-/// Bytes of the delta of one status.
-fn bytes_of(status: u8) -> Option<usize> {
-    match status {
-        symbol::LOST => Some(0),
-        symbol::SMALL => Some(1),
-        symbol::LARGE => Some(2),
-        _ => None,
+/// The statuses of a chunk that were not taken yet.
+#[derive(Clone, Copy, Debug)]
+struct Symbols {
+    /// Two bits each, the next one on top. A run has the same one everywhere, so that it may be
+    /// turned as often as it is long.
+    pairs: u32,
+    left: usize,
+}
+
+impl Symbols {
+    fn take(&mut self) -> u8 {
+        self.left = self.left.saturating_sub(1);
+        self.pairs = self.pairs.rotate_left(2);
+        (self.pairs & 3) as u8
     }
+}
+
+/// The lower bit of each pair.
+const ONES: u32 = 0x5555_5555;
+
+/// Makes a pair of each of 14 bits, its upper bit zero.
+fn spread(bits: u16) -> u32 {
+    let mut pairs = u32::from(bits);
+    pairs = (pairs | pairs << 8) & 0x00FF_00FF;
+    pairs = (pairs | pairs << 4) & 0x0F0F_0F0F;
+    pairs = (pairs | pairs << 2) & 0x3333_3333;
+    (pairs | pairs << 1) & ONES
 }
