@@ -51,3 +51,16 @@ pub const COMMAND_LANE: usize = 4_096;
 pub const EVENT_LANE: usize = 65_536;
 /// Depth of the media lane from one core to one other. When full frames are dropped and counted.
 pub const FRAME_LANE: usize = 2_048;
+
+/// Most published data channels on one node.
+pub const CHANNELS_MAX: usize = 1 << 16;
+/// Most subscriptions of data channels on one node.
+pub const CHANNEL_SUBSCRIPTIONS_MAX: usize = 1 << 18;
+/// Largest message of a data channel in bytes, announced as `a=max-message-size` (what browsers
+/// announce themselves).
+pub const CHANNEL_MESSAGE_MAX: usize = 256 << 10;
+/// SCTP streams one association may use, both ways (RFC 8832 allows 65,535). Chosen: as many as
+/// the API can hand out to one session.
+pub const SCTP_STREAMS_MAX: u16 = 1_024;
+/// `waitForAck`: how long a channel waits for its subscriber's first message.
+pub const CHANNEL_ACK_MAX: Duration = Duration::from_secs(30);

@@ -201,6 +201,8 @@ impl PeerState {
             fingerprint: self.fingerprint,
             extensions,
             transport_feedback: self.transport_cc,
+            dtls_role: common::command::DtlsRole::Server,
+            sctp: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::command::PeerFacts;
+use common::command::{DtlsRole, PeerFacts};
 
 use super::{Call, pull};
 use crate::error::ApiError;
@@ -141,7 +141,8 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();
     let transport_feedback = negotiation.transport_feedback();
-    let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback };
+    let (dtls_role, sctp) = (DtlsRole::Server, None);
+    let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback, dtls_role, sctp };
     call.node.push(|push, out| push.set_peer(facts, out));
 }
 

@@ -19,6 +19,8 @@ fn facts(peer: PeerId) -> PeerFacts {
         fingerprint: [7; 32],
         extensions: ExtensionMap::default(),
         transport_feedback: false,
+        dtls_role: common::command::DtlsRole::Server,
+        sctp: None,
     }
 }
 

@@ -102,6 +102,10 @@ fn apply(node: &Node, event: Event) {
                 publication.hear(level, speaking);
             }
         }
+        Event::SctpConnected { .. }
+        | Event::SctpClosed { .. }
+        | Event::ChannelClosed { .. }
+        | Event::ChannelSubscriptionClosed { .. } => {}
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry

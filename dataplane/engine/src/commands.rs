@@ -31,6 +31,11 @@ pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &
             tables.subscriptions.place(subscription).map(|place| tables.remove_subscription(place))
         }
         Command::Reach { track, core, wanted } => reach(tables, track, core, wanted),
+        Command::PublishChannel(_)
+        | Command::UnpublishChannel { .. }
+        | Command::SubscribeChannel(_)
+        | Command::UnsubscribeChannel { .. }
+        | Command::ReachChannel { .. } => None,
     };
     tables.gauge();
 }
