@@ -70,6 +70,22 @@ fn drain(out: &mut Outbox) -> Vec<String> {
                 Command::Reach { track, core, wanted } => {
                     format!("reach {} core {} {wanted}", track.index, core.0)
                 }
+                Command::PublishChannel(facts) => {
+                    format!("publish channel {} at {}", facts.channel.index, facts.stream)
+                }
+                Command::UnpublishChannel { channel } => {
+                    format!("unpublish channel {}", channel.index)
+                }
+                Command::SubscribeChannel(facts) => format!(
+                    "subscribe channel {} to {} on {}",
+                    facts.subscription.index, facts.channel.index, facts.channel_core.0
+                ),
+                Command::UnsubscribeChannel { subscription } => {
+                    format!("unsubscribe channel {}", subscription.index)
+                }
+                Command::ReachChannel { channel, core, wanted } => {
+                    format!("reach channel {} core {} {wanted}", channel.index, core.0)
+                }
             };
             format!("{}: {text}", core.0)
         })
