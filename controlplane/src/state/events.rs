@@ -105,6 +105,7 @@ fn apply(node: &Node, event: Event) {
         Event::SctpConnected { .. }
         | Event::SctpClosed { .. }
         | Event::ChannelClosed { .. }
+        | Event::StreamFreed { .. }
         | Event::ChannelSubscriptionClosed { .. } => {}
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
