@@ -5,8 +5,9 @@
 
 use super::SdpError;
 use super::answer::remote_of;
+use super::channels;
 use super::codecs;
-use super::description::{Description, Direction, Payload, Section, Setup};
+use super::description::{Description, Direction, Payload, Section, SectionKind, Setup};
 use super::lines::{Line, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Accepted, AcceptedOutcome};
@@ -86,7 +87,10 @@ fn accept_line(
     group: &[String],
 ) -> Option<AcceptedOutcome> {
     let subscribed = line.outbound.is_some();
-    let refused = section.zero_port || !group.is_empty() && !group.contains(&line.mid);
+    let application = line.kind == SectionKind::Application;
+    let refused = section.zero_port
+        || !group.is_empty() && !group.contains(&line.mid)
+        || application && !channels::accept_line(line, section);
     if refused {
         let published = line.publishes;
         let formats = vec![section.formats.first().cloned().unwrap_or_else(|| "0".to_owned())];
@@ -104,6 +108,9 @@ fn accept_line(
             (false, true) => Some(AcceptedOutcome::Unpublished),
             (false, false) => None,
         };
+    }
+    if application {
+        return None;
     }
     let extensions = &section.extensions;
     line.extensions.retain(|(id, extension)| {

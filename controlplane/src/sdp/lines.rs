@@ -5,7 +5,7 @@
 //! Sections are kept by index and by mid apart: a stopped one is reused under a new mid
 //! (RFC 8829 section 5.2.2).
 
-use common::command::{Encoding, PublishedPayload};
+use common::command::{Encoding, PublishedPayload, SctpFacts};
 use common::media::{Extension, MediaKind};
 
 use super::codecs::{self, Role};
@@ -61,6 +61,8 @@ pub(crate) struct Line {
     pub(crate) publishes: bool,
     /// The subscription shown here.
     pub(crate) outbound: Option<Outbound>,
+    /// The client's SCTP, in an application section it described.
+    pub(crate) sctp: Option<SctpFacts>,
 }
 
 impl Line {
@@ -89,6 +91,7 @@ impl Line {
             encodings: Vec::new(),
             publishes: false,
             outbound: None,
+            sctp: None,
         }
     }
 
