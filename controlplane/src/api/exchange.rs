@@ -141,7 +141,8 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();
     let transport_feedback = negotiation.transport_feedback();
-    let (dtls_role, sctp) = (DtlsRole::Server, None);
+    let (dtls_role, sctp) = (DtlsRole::Server, negotiation.sctp());
+    call.node.negotiated_channels(session, sctp.is_some());
     let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback, dtls_role, sctp };
     call.node.push(|push, out| push.set_peer(facts, out));
 }

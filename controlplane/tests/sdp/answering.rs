@@ -159,16 +159,6 @@ fn simulcast_without_the_rid_extension_is_not_answered() {
 }
 
 #[test]
-fn data_channels_are_rejected_outside_the_group() {
-    for name in ["chromium-publish-and-datachannel", "firefox-publish-and-datachannel"] {
-        let mut negotiation = negotiation();
-        let answered = answer(&mut negotiation, &text(name), &[]);
-        assert!(answered.sdp.contains("a=group:BUNDLE 0 1\r\n"), "{name}");
-        assert!(answered.sdp.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
-    }
-}
-
-#[test]
 fn media_without_rtp_is_rejected_under_its_own_name() {
     let offer = text("chromium-publish-VP8") + "m=message 9 TCP/MSRP *\r\na=mid:m\r\n";
     let mut negotiation = negotiation();

@@ -8,5 +8,6 @@ mod parsing;
 mod answering;
 mod offering;
 mod sequences;
+mod channels;
 mod counterpart;
 mod hostile;
