@@ -10,4 +10,5 @@ mod timing;
 mod negotiate;
 mod media;
 mod layers;
+mod channels;
 mod replay;
