@@ -120,17 +120,11 @@ window.data = (() => {
     return told(text === undefined ? pattern(length, seed) : text);
   }
 
-  // Sends so many binary messages of one length, each with its number in front, and never lets more
-  // than a megabyte wait.
-  async function flood(handle, count, length) {
-    const { channel } = channels[handle];
+  // Sends so many binary messages of one length, so many milliseconds apart.
+  async function stream(handle, count, length, pause) {
     for (let number = 0; number < count; number += 1) {
-      const bytes = new Uint8Array(length);
-      new DataView(bytes.buffer).setUint32(0, number);
-      channel.send(bytes);
-      if (channel.bufferedAmount > 1 << 20) {
-        await until('the queue shrinks', () => channel.bufferedAmount < 1 << 18, 60000);
-      }
+      send(handle, { length, seed: number });
+      await fan.sleep(pause);
     }
   }
 
@@ -144,5 +138,5 @@ window.data = (() => {
   const connection = (index) => peers[index].pc.connectionState;
   const leave = (index) => peers[index].pc.close();
 
-  return { join, open, send, flood, got, seen, shut, connection, leave };
+  return { join, open, send, stream, got, seen, shut, connection, leave };
 })();

@@ -195,7 +195,7 @@ fn an_unreliable_channel_carries_messages() {
         let wish = json!({ "ordered": false, "maxRetransmits": 0 });
         let sending = publisher.open("state", None, wish);
         let receiving = subscriber.pull(&publisher, "state");
-        publisher.call("flood", &[sending.handle.clone(), json!(200), json!(100)]);
+        publisher.call("stream", &[sending.handle.clone(), json!(200), json!(100), json!(5)]);
         until("most arrive", SOON, || (receiving.count() >= 190).then_some(()));
         assert!(receiving.count() <= 200);
     }
@@ -320,12 +320,34 @@ fn a_subscriber_behind_a_dead_path_disturbs_nobody() {
     stuck.waits_for(std::slice::from_ref(&sent));
     flowing.waits_for(&[sent]);
     relay.reconfigure(Way::Down, LinkConfig::clean(Duration::ZERO).with_loss(1.0));
-    // More than any queue holds.
-    publisher.call("flood", &[sending.handle.clone(), json!(2_000), json!(16_000)]);
-    until("all arrive", Duration::from_secs(60), || (flowing.count() == 2_001).then_some(()));
+    // More than a queue holds, not faster than a window takes it.
+    publisher.call("stream", &[sending.handle.clone(), json!(300), json!(16_000), json!(10)]);
+    until("all arrive", SOON, || (flowing.count() == 301).then_some(()));
     until("the dead one is given up", Duration::from_secs(30), || {
         (scene.status(&dead, "bulk").as_deref() == Some("inactive")).then_some(())
     });
+}
+
+#[test]
+fn data_carries_the_transport_when_the_media_ended() {
+    let scene = Scene::start();
+    let page = Page::of(&scene.browsers[0], &scene.server);
+    let published = page.call("publish", &[json!({ "video": null })]);
+    let media = published["session"].clone();
+    let publisher = Party::join(page, json!({ "media": media }));
+    let subscriber = scene.party(0, json!({}));
+    let sending = publisher.publish("chat");
+    let receiving = subscriber.pull(&publisher, "chat");
+    let mut sent = vec![sending.send(json!({ "text": "beside media" }))];
+    receiving.waits_for(&sent);
+    let audio = json!([published["tracks"][0]["mid"]]);
+    publisher.page.call("close", &[media, audio, json!(false)]);
+    sent.push(sending.send(json!({ "text": "alone" })));
+    receiving.waits_for(&sent);
+    let more = publisher.publish("more");
+    let receiving = subscriber.pull(&publisher, "more");
+    let sent = more.send(json!({ "text": "on the new transport" }));
+    receiving.waits_for(&[sent]);
 }
 
 #[test]
@@ -352,17 +374,22 @@ fn media_and_data_share_a_session() {
         };
         flows("pictures beside data");
 
-        // Both sides stop the first section of their bundle: what is left moves to a new transport.
-        let first = json!([published["tracks"][0]["mid"]]);
-        publisher.page.call("close", &[media, first, json!(false)]);
-        flows("pictures on the publisher's new transport");
-        sent.push(sending.send(json!({ "text": "the publisher moved" })));
-        receiving.waits_for(&sent);
-        let first = json!([watching["mids"][0]]);
-        subscriber.page.call("close", &[watching["session"].clone(), first, json!(false)]);
-        sent.push(sending.send(json!({ "text": "the subscriber moved" })));
-        receiving.waits_for(&sent);
-        flows("pictures on the subscriber's new transport");
+        // Stopping the first section of the bundle moves what is left to a new transport. Firefox
+        // refuses the new credentials that it has in the answer, also without data channels.
+        if browser == 0 {
+            let first = json!([published["tracks"][0]["mid"]]);
+            publisher.page.call("close", &[media, first, json!(false)]);
+            flows("pictures on the publisher's new transport");
+            sent.push(sending.send(json!({ "text": "the publisher moved" })));
+            receiving.waits_for(&sent);
+        }
+        if (browser + 1) % scene.browsers.len() == 0 {
+            let first = json!([watching["mids"][0]]);
+            subscriber.page.call("close", &[watching["session"].clone(), first, json!(false)]);
+            sent.push(sending.send(json!({ "text": "the subscriber moved" })));
+            receiving.waits_for(&sent);
+            flows("pictures on the subscriber's new transport");
+        }
         assert_eq!(scene.status(&subscriber, "chat").as_deref(), Some("active"));
     }
 }
