@@ -344,7 +344,7 @@ fn requests_as_a_whole_fail_for_what_is_wrong_with_them() {
         json!({ "ordered": 1 }),
         json!(3),
     ] {
-        let reply = party.send(&server, "POST", "new", &[channel.clone()]);
+        let reply = party.send(&server, "POST", "new", std::slice::from_ref(&channel));
         assert_eq!(reply.error(), (400, "decoding_error".to_owned()), "{channel}");
     }
     assert_eq!(party.send(&server, "PUT", "close", &vec![json!({ "id": 9 }); 257]).status, 406);

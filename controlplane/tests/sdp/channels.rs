@@ -288,17 +288,19 @@ proptest! {
     fn data_is_there_while_its_section_lives(steps in proptest::collection::vec(step(), 1..12)) {
         let Parts { head, sections } = three();
         let mut negotiation = negotiation();
-        // Per place: the mid and whether it lives; places beyond ours are offered by us.
-        let mut places = vec![("0".to_owned(), true), ("1".to_owned(), true), ("2".to_owned(), true)];
+        // Per place: the mid and whether it lives.
+        let mut places = ["0", "1", "2"].map(|mid| (mid.to_owned(), true));
         for (count, step) in steps.into_iter().enumerate() {
             if let Step::Toggle(at) = step {
                 let (mid, lives) = places[at].clone();
                 places[at] = if lives { (mid, false) } else { (format!("n{count}"), true) };
             }
-            let shown: Vec<String> = places.iter().zip(&sections).enumerate().map(|(at, ((mid, lives), section))| {
+            let show = |(at, section): (usize, &String)| {
+                let (mid, lives) = &places[at];
                 let section = with_mid(section, &at.to_string(), mid);
                 if *lives { section } else { stopped(&section) }
-            }).collect();
+            };
+            let shown: Vec<String> = sections.iter().enumerate().map(show).collect();
             let group: Vec<&str> =
                 places.iter().filter(|(_, lives)| *lives).map(|(mid, _)| mid.as_str()).collect();
             let offer = Parts { head: head.clone(), sections: shown }.join(&group.join(" "));
