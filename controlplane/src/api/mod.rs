@@ -9,6 +9,7 @@ mod layers;
 mod sessions;
 mod tracks;
 mod publish;
+mod invite;
 mod pull;
 mod close;
 mod update;

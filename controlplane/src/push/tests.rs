@@ -70,6 +70,7 @@ fn drain(out: &mut Outbox) -> Vec<String> {
                 Command::Reach { track, core, wanted } => {
                     format!("reach {} core {} {wanted}", track.index, core.0)
                 }
+                channel => format!("{channel:?}"),
             };
             format!("{}: {text}", core.0)
         })

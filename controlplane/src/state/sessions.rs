@@ -4,7 +4,7 @@
 //! publications in them, the event thread changes them. *Work* is what only this session's
 //! requests touch, one at a time: negotiation and subscriptions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ const REQUESTS_PER_SECOND: usize = 50;
 /// Ended entries a session keeps to list them as inactive; the oldest give way. Chosen: as many as
 /// sections one description may have.
 const ENDED_ENTRIES_MAX: usize = 256;
+
+/// SSRCs a session remembers beyond those in use. Chosen: two for every section a description may
+/// have, twice over.
+const SSRCS_REMEMBERED: usize = 1_024;
 
 /// A session of one app.
 #[derive(Debug)]
@@ -94,8 +98,10 @@ pub struct Work {
     pub offered: Option<Instant>,
     /// Subscriptions by mid.
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// SSRCs we send in this session, ended ones included.
-    pub ssrcs: BTreeSet<u32>,
+    /// Names of the tracks our open offer invites, by mid.
+    pub invited: BTreeMap<String, String>,
+    /// The newest SSRCs of this session, ended ones among them.
+    ssrcs: VecDeque<u32>,
 }
 
 impl Session {
@@ -308,6 +314,7 @@ impl Work {
     /// Rolls our open offer back. Returns the subscriptions that end with it.
     pub fn roll_back(&mut self) -> Vec<Subscription> {
         self.offered = None;
+        self.invited.clear();
         if let Some(negotiation) = &mut self.negotiation {
             negotiation.roll_back();
         }
@@ -327,6 +334,22 @@ impl Work {
             return Err(ApiError::SdpOrder(text.to_owned()));
         }
         Ok(())
+    }
+
+    /// Takes an SSRC for a stream of ours. False when the session uses it or did so lately: a
+    /// receiver may know it still.
+    pub fn take_ssrc(&mut self, ssrc: u32) -> bool {
+        let negotiation = self.negotiation.as_ref();
+        let used = negotiation.is_some_and(|negotiation| negotiation.uses_ssrc(ssrc));
+        // RFC 3550 allows 0, but some receivers take it for none.
+        if ssrc == 0 || used || self.ssrcs.contains(&ssrc) {
+            return false;
+        }
+        if self.ssrcs.len() >= SSRCS_REMEMBERED {
+            self.ssrcs.pop_front();
+        }
+        self.ssrcs.push_back(ssrc);
+        true
     }
 
     /// Adds a subscription; closed ones beyond the bound give way.
