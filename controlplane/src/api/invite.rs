@@ -76,8 +76,8 @@ fn check<'a>(
     if track.mid().is_some() {
         return Err(refuse("mid: the server chooses it where the server makes the offer"));
     }
-    let kind = track.kind.ok_or_else(|| {
-        refuse("kind: audio or video is needed where the server makes the offer")
-    })?;
+    let kind = track
+        .kind
+        .ok_or_else(|| refuse("kind: audio or video is needed where the server makes the offer"))?;
     Ok((name, kind))
 }

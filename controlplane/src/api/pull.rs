@@ -225,7 +225,8 @@ fn onto(
             let negotiation = work.negotiation.as_mut().ok_or(refused(WishError::NoSection))?;
             let id = call.node.push(|push, _| push.new_subscription()).ok_or(ItemError::Full)?;
             let mapped = negotiation.remap(&mid, &publication.details().media);
-            mapped.inspect_err(|_| call.node.push(|push, out| push.unsubscribe(id, out)))
+            mapped
+                .inspect_err(|_| call.node.push(|push, out| push.unsubscribe(id, out)))
                 .map_err(refused)?;
             let receiving = negotiation.receiving(&mid);
             let simulcast = track.simulcast;

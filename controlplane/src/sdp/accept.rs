@@ -42,9 +42,8 @@ impl Negotiation {
                 accept_line(&mut state, &mut line, section, fresh)
             };
             let mid = line.mid.clone();
-            outcomes.extend(
-                found.into_iter().map(|outcome| Accepted { mid: mid.clone(), outcome }),
-            );
+            outcomes
+                .extend(found.into_iter().map(|outcome| Accepted { mid: mid.clone(), outcome }));
             if let Some(place) = state.lines.get_mut(index) {
                 *place = line;
             }

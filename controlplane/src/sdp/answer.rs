@@ -251,8 +251,12 @@ fn grant(state: &mut State, offer: &Description, wish: &Wish) -> Result<WishOutc
             codecs::map(media, &line.payloads, rtx_ssrc.is_some())
                 .ok_or(WishError::NoCommonCodec)?;
             line.closed = false;
-            line.outbound =
-                Some(Outbound { media: Some(media.clone()), ssrc: *ssrc, rtx_ssrc: *rtx_ssrc, msid });
+            line.outbound = Some(Outbound {
+                media: Some(media.clone()),
+                ssrc: *ssrc,
+                rtx_ssrc: *rtx_ssrc,
+                msid,
+            });
             line.receiving().map(WishOutcome::Receiving).ok_or(WishError::NoCommonCodec)
         }
     }

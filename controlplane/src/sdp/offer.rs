@@ -8,8 +8,8 @@ use common::media::MediaKind;
 use super::SdpError;
 use super::codecs::{self, Role};
 use super::description::{Direction, Format, Payload, SectionKind};
-use super::lines::{Line, Outbound, State};
 use super::invite;
+use super::lines::{Line, Outbound, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Ask, Offered, Pull, SendHalf, SourceMedia};
 
@@ -67,8 +67,8 @@ impl Negotiation {
                     publish_line(&mut state, *kind, send.as_ref(), mid.clone())
                 }
             };
-            let line = line
-                .ok_or_else(|| SdpError::order("no payload type is left for this track"))?;
+            let line =
+                line.ok_or_else(|| SdpError::order("no payload type is left for this track"))?;
             place(&mut state, line)?;
             mids.push(mid);
         }

@@ -218,15 +218,6 @@ fn ids_above_fourteen_are_not_accepted() {
 }
 
 #[test]
-fn a_client_that_wants_the_server_role_is_refused_and_nothing_changes() {
-    let offer = text("pion-publish").replace("a=setup:actpass", "a=setup:passive");
-    let mut negotiation = negotiation();
-    let error = negotiation.answer(&Description::parse(&offer).unwrap(), &[]).unwrap_err();
-    assert_eq!(error.kind, SdpErrorKind::Order);
-    assert!(negotiation.sections().is_empty() && negotiation.remote_fingerprint().is_none());
-}
-
-#[test]
 fn a_client_receives_on_its_own_receive_sections() {
     let (audio, video) =
         (source("firefox-publish-audio-video", "0"), source("firefox-publish-audio-video", "1"));

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use controlplane::sdp::{
-    Answered, Ask, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull,
-    Section, SendHalf, SourceMedia, Wish, WishOutcome,
+    Answered, Ask, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull, Section,
+    SendHalf, SourceMedia, Wish, WishOutcome,
 };
 
 /// Every recorded offer.
