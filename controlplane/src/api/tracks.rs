@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::{Call, Reply, exchange, invite, publish, pull};
 use crate::error::ApiError;
-use crate::sdp::Description;
+use crate::sdp::{Description, Negotiation};
 use crate::state::{CONNECT_WAIT, PUBLICATION_WAIT, REQUEST_WAIT_MAX, Session};
 use crate::wire::{Location, SdpType, TRACKS_PER_REQUEST, TrackObject, TracksRequest, decode};
 
@@ -60,7 +60,8 @@ pub(super) async fn new(call: &Call, session: &Arc<Session>) -> Result<Reply, Ap
 }
 
 /// The first SDP exchange never waits for the transport, nor does a repeat of a publication: its
-/// client may have lost the answer it needs to connect. Everything later does. Where an open offer
+/// client may have lost the answer it needs to connect, nor what comes after every section was
+/// stopped: it brings a new transport. Everything else does. Where an open offer
 /// of ours stands against the request, that is said before any wait.
 async fn must_wait(call: &Call, session: &Arc<Session>, shape: &Shape) -> Result<bool, ApiError> {
     let work = super::work(call, session).await?;
@@ -77,7 +78,8 @@ async fn must_wait(call: &Call, session: &Arc<Session>, shape: &Shape) -> Result
         Shape::Publish { tracks, discover, .. } => !discover && tracks.iter().all(repeats),
         Shape::Pull { .. } | Shape::Invite { .. } => false,
     };
-    Ok(work.exchanged && !repeat)
+    let ended = work.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+    Ok(work.exchanged && !repeat && !ended)
 }
 
 fn shape(request: TracksRequest) -> Result<Shape, ApiError> {

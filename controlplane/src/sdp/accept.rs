@@ -36,9 +36,11 @@ impl Negotiation {
                 continue;
             }
             let fresh = self.state.line(&line.mid).is_none_or(|agreed| !agreed.publishes);
-            let found = if is_refused(&line, section, &answer.bundle) {
+            let payloads = taken(&line.payloads, section);
+            let found = if payloads.is_empty() || is_refused(&line, section, &answer.bundle) {
                 refuse(&mut line)
             } else {
+                line.payloads = payloads;
                 accept_line(&mut state, &mut line, section, fresh)
             };
             let mid = line.mid.clone();
@@ -108,7 +110,7 @@ fn refuse(line: &mut Line) -> Vec<AcceptedOutcome> {
     dropped.into_iter().chain(unpublished).collect()
 }
 
-/// Narrows one section to what the answer took. `fresh`: a publication in it is offered just now.
+/// Narrows one section, whose payload types are those the answer took. `fresh`: a publication in it is offered just now.
 fn accept_line(
     state: &mut State,
     line: &mut Line,
@@ -122,7 +124,6 @@ fn accept_line(
     for (id, extension) in &line.extensions {
         state.ids.bind(*id, *extension);
     }
-    line.payloads = taken(&line.payloads, section);
     line.rtcp_rsize &= section.rtcp_rsize;
     line.client = Direction::new(
         line.client.sends() && section.direction.sends(),

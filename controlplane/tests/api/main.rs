@@ -8,6 +8,7 @@ mod contract;
 mod limits;
 mod timing;
 mod negotiate;
+mod shapes;
 mod media;
 mod layers;
 mod replay;
