@@ -44,12 +44,14 @@ pub enum Command {
     },
     /// Adds a published data channel to a peer, or replaces its facts.
     PublishChannel(ChannelFacts),
-    /// Ends a published data channel: its stream is reset (RFC 8831 section 6.7).
+    /// Ends a published data channel: its stream is reset (RFC 8831 section 6.7). Its subscriptions
+    /// are ended by commands of their own.
     UnpublishChannel {
         /// The channel to end.
         channel: ChannelId,
     },
-    /// Adds a subscriber to a data channel, or replaces its facts (only `can_reply` may change).
+    /// Adds a subscriber to a data channel, or replaces its facts: `can_reply` may change, and
+    /// `channel_core` when the publisher moved.
     SubscribeChannel(ChannelSubscriptionFacts),
     /// Ends a subscription of a data channel: its stream is reset.
     UnsubscribeChannel {
@@ -102,6 +104,9 @@ pub struct SctpFacts {
     pub port: u16,
     /// Largest message it takes, in bytes (`a=max-message-size`); 0: any.
     pub max_message_size: u32,
+    /// Whether we open the channel `server-events` in band on stream 0 (RFC 8832) once the
+    /// association is up: the transport came by an offer of ours, and the client waits for it.
+    pub server_events: bool,
 }
 
 /// Most payload types one media section carries through negotiation.

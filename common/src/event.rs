@@ -66,6 +66,15 @@ pub enum Event {
         /// The channel.
         channel: ChannelId,
     },
+    /// A stream that carried a channel is free again: the channel ended, and both directions were
+    /// reset (RFC 8831 section 6.7). Reported once for each channel the core was told of, whoever
+    /// ended it, and behind the event that tells its end; not when the association or peer ended.
+    StreamFreed {
+        /// The peer.
+        peer: PeerId,
+        /// The SCTP stream.
+        stream: u16,
+    },
     /// A subscription of a data channel ended on the core.
     ChannelSubscriptionClosed {
         /// The subscription.

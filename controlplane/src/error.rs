@@ -35,6 +35,10 @@ pub enum ApiError {
     SessionGone,
     /// The transport is not connected after the longest wait.
     NotReady,
+    /// The session negotiated no application section after the longest wait.
+    NoChannels,
+    /// The session's SCTP association failed.
+    ChannelsFailed,
     /// More than 50 requests in a second on one session.
     RateLimited,
     /// A table of this node is full.
@@ -79,6 +83,17 @@ impl ApiError {
                  making this request"
                     .into(),
             ),
+            Self::NoChannels => (
+                425,
+                "session_error",
+                "the session has no data channel transport yet: datachannels/establish comes first"
+                    .into(),
+            ),
+            Self::ChannelsFailed => (
+                410,
+                "session_error",
+                "the data channel transport of the session failed: it takes another session".into(),
+            ),
             Self::RateLimited => {
                 (429, "retryable_transient_error", "more than 50 requests in one second".into())
             }
@@ -115,6 +130,10 @@ pub enum ItemError {
     EmptyTrack,
     /// The name is in use by another live section of the session.
     RepeatedLocalTrack,
+    /// No session of the app has an open data channel of this name there.
+    NotFoundChannel,
+    /// The session has an open data channel of this name.
+    RepeatedChannel,
     /// The subscription cannot be changed that way; holds why.
     UpdateTrack(String),
     /// No such track, or it was closed before.
@@ -145,6 +164,14 @@ impl ItemError {
                 "repeated_local_track_error",
                 "the session already publishes a track of this name under another mid".into(),
             ),
+            Self::NotFoundChannel => (
+                "not_found_track_error",
+                "data channel not found: its publisher must have it open".into(),
+            ),
+            Self::RepeatedChannel => (
+                "repeated_local_track_error",
+                "the session has an open data channel of this name: close it first".into(),
+            ),
             Self::UpdateTrack(text) => ("update_track_error", text.clone()),
             Self::CloseTrack => {
                 ("close_track_error", "Track doesn't exist or was already closed".into())
@@ -166,6 +193,8 @@ mod tests {
             ApiError::NoApp,
             ApiError::SessionGone,
             ApiError::NotReady,
+            ApiError::NoChannels,
+            ApiError::ChannelsFailed,
             ApiError::RateLimited,
             ApiError::Full("x"),
             ApiError::Decoding(String::new()),

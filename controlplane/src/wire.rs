@@ -3,10 +3,17 @@
 //! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
 //! `api/`; holds no behaviour beyond reading and writing JSON.
 
+mod channels;
+
 use common::media::MediaKind;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ApiError, ItemError};
+
+pub use channels::{
+    CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
+    ChannelsRequest, EstablishReply, EstablishRequest,
+};
 
 /// Most tracks one request may add.
 pub const TRACKS_PER_REQUEST: usize = 64;

@@ -22,6 +22,7 @@ mod relay;
 mod samples;
 mod server;
 
+mod channels;
 mod codecs;
 mod demo;
 mod harness;

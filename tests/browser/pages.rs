@@ -10,8 +10,12 @@ use crate::driver::Driver;
 use crate::server::{APP, SECRET, Server};
 
 /// The client that is injected into every page.
-const CLIENT: &str =
-    concat!(include_str!("cipher.js"), include_str!("client.js"), include_str!("sampler.js"));
+const CLIENT: &str = concat!(
+    include_str!("cipher.js"),
+    include_str!("client.js"),
+    include_str!("sampler.js"),
+    include_str!("channels.js"),
+);
 
 /// What a browser must be able to do.
 pub(crate) trait Browser {

@@ -10,7 +10,7 @@ use common::command::PeerFacts;
 
 use super::{Call, pull};
 use crate::error::{ApiError, ItemError};
-use crate::sdp::{Answered, Ask, Description, Msid, Negotiation, Offered, SendHalf, Wish};
+use crate::sdp::{Answered, Description, Msid, Negotiation, Offered, SdpError, SendHalf, Wish};
 use crate::state::{Session, Work};
 use crate::wire::{SdpType, SessionDescription};
 
@@ -48,7 +48,7 @@ pub(super) fn offer(
     call: &Call,
     session: &Arc<Session>,
     work: &mut Work,
-    asks: &[Ask],
+    make: impl FnOnce(&mut Negotiation) -> Result<Offered, SdpError>,
 ) -> Result<Offered, ApiError> {
     work.check_no_offer()?;
     if ensure(call, session, work)?.transport_ended() {
@@ -57,7 +57,7 @@ pub(super) fn offer(
         ensure(call, session, work)?.move_transport(transport);
         work.restarts = 0;
     }
-    let offered = ensure(call, session, work)?.offer(asks)?;
+    let offered = make(ensure(call, session, work)?)?;
     work.offered = Some(Instant::now());
     Ok(offered)
 }
@@ -189,7 +189,8 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();
     let transport_feedback = negotiation.transport_feedback();
-    let (dtls_role, sctp) = (negotiation.dtls_role(), None);
+    let (dtls_role, sctp) = (negotiation.dtls_role(), negotiation.sctp());
+    call.node.negotiated_channels(session, sctp.is_some());
     let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback, dtls_role, sctp };
     call.node.push(|push, out| push.set_peer(facts, out));
 }

@@ -40,7 +40,7 @@ pub(super) fn invite(
     }
     let offered = match asks.is_empty() {
         true => None,
-        false => Some(exchange::offer(call, session, work, &asks)?),
+        false => Some(exchange::offer(call, session, work, |n| n.offer(&asks))?),
     };
     let mut mids = offered.iter().flat_map(|offered| offered.mids.clone());
     let mut replies = Vec::with_capacity(tracks.len());

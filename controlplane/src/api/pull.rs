@@ -169,7 +169,7 @@ pub(super) fn offering(
     let made = match asks.is_empty() {
         true => None,
         false => {
-            let made = exchange::offer(call, session, work, &asks);
+            let made = exchange::offer(call, session, work, |n| n.offer(&asks));
             Some(made.inspect_err(|_| give_back(call, offered(&places)))?)
         }
     };

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::{Call, Reply, exchange, invite, publish, pull};
 use crate::error::ApiError;
-use crate::sdp::{Description, Negotiation};
+use crate::sdp::Description;
 use crate::state::{CONNECT_WAIT, PUBLICATION_WAIT, REQUEST_WAIT_MAX, Session};
 use crate::wire::{Location, SdpType, TRACKS_PER_REQUEST, TrackObject, TracksRequest, decode};
 
@@ -78,8 +78,7 @@ async fn must_wait(call: &Call, session: &Arc<Session>, shape: &Shape) -> Result
         Shape::Publish { tracks, discover, .. } => !discover && tracks.iter().all(repeats),
         Shape::Pull { .. } | Shape::Invite { .. } => false,
     };
-    let ended = work.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
-    Ok(work.exchanged && !repeat && !ended)
+    Ok(work.needs_transport() && !repeat)
 }
 
 fn shape(request: TracksRequest) -> Result<Shape, ApiError> {

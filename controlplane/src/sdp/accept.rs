@@ -7,8 +7,9 @@ use common::command::DtlsRole;
 
 use super::SdpError;
 use super::answer::{encodings, remote_of};
+use super::channels;
 use super::codecs;
-use super::description::{Description, Direction, Payload, Section, Setup};
+use super::description::{Description, Direction, Payload, Section, SectionKind, Setup};
 use super::lines::{Line, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Accepted, AcceptedOutcome};
@@ -36,11 +37,12 @@ impl Negotiation {
                 continue;
             }
             let fresh = self.state.line(&line.mid).is_none_or(|agreed| !agreed.publishes);
-            let payloads = taken(&line.payloads, section);
-            let found = if payloads.is_empty() || is_refused(&line, section, &answer.bundle) {
+            let found = if is_refused(&line, section, &answer.bundle) {
                 refuse(&mut line)
+            } else if line.kind == SectionKind::Application {
+                let usable = channels::accept_line(&mut line, section);
+                if usable { Vec::new() } else { refuse(&mut line) }
             } else {
-                line.payloads = payloads;
                 accept_line(&mut state, &mut line, section, fresh)
             };
             let mid = line.mid.clone();
@@ -110,13 +112,17 @@ fn refuse(line: &mut Line) -> Vec<AcceptedOutcome> {
     dropped.into_iter().chain(unpublished).collect()
 }
 
-/// Narrows one section, whose payload types are those the answer took. `fresh`: a publication in it is offered just now.
+/// Narrows one section to what the answer took; without a codec it is turned down. `fresh`: a publication in it is offered just now.
 fn accept_line(
     state: &mut State,
     line: &mut Line,
     section: &Section,
     fresh: bool,
 ) -> Vec<AcceptedOutcome> {
+    line.payloads = taken(&line.payloads, section);
+    if line.payloads.is_empty() {
+        return refuse(line);
+    }
     let extensions = &section.extensions;
     line.extensions.retain(|(id, extension)| {
         extensions.iter().any(|known| known.id == *id && known.uri == extension.uri())

@@ -9,6 +9,7 @@ use common::limits::ENCODINGS_MAX;
 use common::media::{Extension, Label};
 
 use super::SdpError;
+use super::channels;
 use super::codecs::{self, Congestion};
 use super::description::{Description, Direction, Section, Setup};
 use super::extensions::Bound;
@@ -34,10 +35,14 @@ impl Negotiation {
         state.mixed = offer.extmap_allow_mixed;
         state.lines.truncate(offer.sections.len());
         let bundled = bundled_mids(offer);
+        let channels = channels::chosen(&state, offer);
         for (index, section) in offer.sections.iter().enumerate() {
             let old = state.lines.get(index).filter(|old| old.mid == section.mid).cloned();
             let taken = section.stopped || bundled.contains(&section.mid.as_str());
-            let line = answer_line(&mut state, section, old, taken);
+            let line = match section.sctp.filter(|_| channels.as_ref() == Some(&section.mid)) {
+                Some(sctp) => channels::answer_line(section, sctp, old),
+                None => answer_line(&mut state, section, old, taken),
+            };
             match state.lines.get_mut(index) {
                 Some(place) => *place = line,
                 None => state.lines.push(line),
@@ -102,7 +107,7 @@ fn ended(state: &State, offer: &Description) -> Vec<String> {
 
 /// Mids that can share the one transport: the offered group, or the first live section when there
 /// is no group (RFC 9143 section 7.3).
-fn bundled_mids(offer: &Description) -> Vec<&str> {
+pub(super) fn bundled_mids(offer: &Description) -> Vec<&str> {
     if offer.bundle.is_empty() {
         let first = offer.transport_section();
         return first.map(|section| section.mid.as_str()).into_iter().collect();
@@ -148,6 +153,7 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
         publishes,
         outbound,
         ours,
+        sctp: None,
     }
 }
 

@@ -5,7 +5,7 @@
 //! Sections are kept by index and by mid apart: a stopped one is reused under a new mid
 //! (RFC 8829 section 5.2.2).
 
-use common::command::{DtlsRole, Encoding, PublishedPayload};
+use common::command::{DtlsRole, Encoding, PublishedPayload, SctpFacts};
 use common::media::{Extension, MediaKind};
 
 use super::codecs::{self, Role};
@@ -71,6 +71,8 @@ pub(crate) struct Line {
     pub(crate) outbound: Option<Outbound>,
     /// Made by an offer of ours: once closed, a later one stops it.
     pub(crate) ours: bool,
+    /// The client's SCTP, in an application section it described.
+    pub(crate) sctp: Option<SctpFacts>,
 }
 
 impl Line {
@@ -100,12 +102,14 @@ impl Line {
             publishes: false,
             outbound: None,
             ours: false,
+            sctp: None,
         }
     }
 
     /// The same section without anything in it, at port 0.
     pub(crate) fn to_stopped(&self) -> Self {
-        let format = self.payloads.first().map(|payload| payload.payload_type.to_string());
+        let number = self.payloads.first().map(|payload| payload.payload_type.to_string());
+        let format = number.or_else(|| self.formats.first().cloned());
         Self::stopped(
             self.kind,
             self.media.clone(),

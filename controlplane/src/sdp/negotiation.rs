@@ -11,7 +11,7 @@ use common::command::{DtlsRole, PayloadMapping};
 use common::media::ExtensionMap;
 
 use super::codecs;
-use super::description::Description;
+use super::description::{Description, Section};
 use super::lines::{Line, State};
 use super::outcome::{PublishedSection, ReceivingSection, SectionView, SourceMedia, WishError};
 
@@ -92,7 +92,8 @@ impl Negotiation {
     /// when no section lives.
     pub fn bundle_tag_moved(&self, offer: &Description) -> bool {
         let lives = |mid: &&String| {
-            offer.section(mid).is_some_and(|s| !s.stopped && s.kind.media().is_some())
+            let usable = |s: &Section| s.kind.media().is_some() || s.sctp.is_some();
+            offer.section(mid).is_some_and(|s| !s.stopped && usable(s))
         };
         match (&self.state.tag, offer.bundle.iter().find(lives)) {
             (Some(tag), Some(first)) => first != tag,

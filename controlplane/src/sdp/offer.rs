@@ -1,4 +1,5 @@
-//! Our offer for tracks the client pulls or is to publish (RFC 8829 section 5.2).
+//! Our offers, and the sections of those for tracks the client pulls or is to publish (RFC 8829
+//! section 5.2).
 //!
 //! Called through [`Negotiation::offer`]. The proposal is a copy of the state that replaces it when
 //! the answer was accepted (`accept.rs`) and is dropped by a rollback.
@@ -72,6 +73,16 @@ impl Negotiation {
             place(&mut state, line)?;
             mids.push(mid);
         }
+        Ok(self.propose(state, next_mid, mids))
+    }
+
+    /// Makes a state with new sections of these mids our open offer.
+    pub(super) fn propose(
+        &mut self,
+        mut state: State,
+        next_mid: u32,
+        mids: Vec<String>,
+    ) -> Offered {
         stop_closed(&mut state);
         if state.tag.as_deref().is_none_or(|tag| state.line(tag).is_none()) {
             state.tag = mids.first().cloned();
@@ -80,7 +91,7 @@ impl Negotiation {
         self.next_mid = next_mid;
         let sdp = self.write_offer(&state);
         self.pending = Some(state);
-        Ok(Offered { sdp, mids })
+        Offered { sdp, mids }
     }
 }
 
@@ -88,7 +99,7 @@ impl Negotiation {
 const SECTIONS_MAX: usize = 256;
 
 /// The smallest number no section of the session is named by; numbers never come back.
-fn fresh_mid(state: &State, next: &mut u32) -> String {
+pub(super) fn fresh_mid(state: &State, next: &mut u32) -> String {
     loop {
         let mid = next.to_string();
         *next = next.saturating_add(1);
@@ -171,7 +182,7 @@ fn stop_closed(state: &mut State) {
 
 /// Puts a new section in the place of a stopped one behind the transport's, else at the end. Any
 /// place will do when no section lives.
-fn place(state: &mut State, line: Line) -> Result<(), SdpError> {
+pub(super) fn place(state: &mut State, line: Line) -> Result<(), SdpError> {
     let tag = state.tag.as_deref().filter(|tag| state.line(tag).is_some());
     let after = state.lines.iter().position(|known| Some(known.mid.as_str()) == tag);
     let reusable = |(index, known): (usize, &Line)| {

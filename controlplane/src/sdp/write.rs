@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 use common::command::DtlsRole;
 use common::media::MediaKind;
 
+use super::channels;
 use super::codecs::Role;
-use super::description::Direction;
+use super::description::{Direction, SectionKind};
 use super::lines::{Line, State};
 use super::negotiation::{LocalTransport, Negotiation};
 
@@ -89,6 +90,9 @@ impl Writer<'_> {
 
     /// A live section.
     fn section(&self, out: &mut String, line: &Line) {
+        if line.kind == SectionKind::Application {
+            return self.application(out, line);
+        }
         let numbers: Vec<String> =
             line.payloads.iter().map(|payload| payload.payload_type.to_string()).collect();
         line!(out, "m={} 9 {} {}", line.media, line.protocol, numbers.join(" "));
@@ -111,6 +115,16 @@ impl Writer<'_> {
         payloads(out, line);
         simulcast(out, line, direction);
         ssrcs(out, line, direction);
+    }
+
+    /// A live application section (RFC 8841 section 4).
+    fn application(&self, out: &mut String, line: &Line) {
+        line!(out, "m={} 9 {} {}", line.media, line.protocol, line.formats.join(" "));
+        line!(out, "c=IN IP4 0.0.0.0");
+        self.transport(out);
+        line!(out, "a=mid:{}", line.mid);
+        line!(out, "a=sctp-port:{}", channels::PORT);
+        line!(out, "a=max-message-size:{}", common::limits::CHANNEL_MESSAGE_MAX);
     }
 
     /// ICE and DTLS attributes (RFC 8839, RFC 8842).

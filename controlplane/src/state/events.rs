@@ -102,10 +102,15 @@ fn apply(node: &Node, event: Event) {
                 publication.hear(level, speaking);
             }
         }
-        Event::SctpConnected { .. }
-        | Event::SctpClosed { .. }
-        | Event::ChannelClosed { .. }
-        | Event::ChannelSubscriptionClosed { .. } => {}
+        Event::SctpConnected { peer } => node.association(peer, true),
+        Event::SctpClosed { peer } => node.association(peer, false),
+        Event::ChannelClosed { channel } => node.channel_closed(channel),
+        Event::ChannelSubscriptionClosed { subscription, reason } => {
+            node.channel_subscription_closed(subscription, reason);
+        }
+        Event::StreamFreed { peer, stream } => {
+            node.push(|push, _| push.free_stream(peer, stream));
+        }
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry

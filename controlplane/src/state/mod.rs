@@ -6,6 +6,7 @@
 
 mod sessions;
 mod tracks;
+mod channels;
 mod events;
 mod place;
 
@@ -24,6 +25,7 @@ use crate::error::ApiError;
 use crate::push::{Outbox, Push};
 use crate::sdp::LocalTransport;
 
+pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channels};
 pub use events::EventThread;
 pub use place::announced_addresses;
 pub use sessions::{Facts, Link, LookUp, Session, Work};

@@ -5,13 +5,14 @@
 //! requests touch, one at a time: negotiation and subscriptions.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use common::event::SrtpProfile;
 use common::id::{CoreId, PeerId};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
+use super::channels::{Association, Channels};
 use super::tracks::{Publication, Subscription, TrackState};
 use super::{OFFER_MAX, UNCONNECTED_MAX, lock};
 use crate::auth::AppIndex;
@@ -22,7 +23,7 @@ use crate::sdp::Negotiation;
 const REQUESTS_PER_SECOND: usize = 50;
 /// Ended entries a session keeps to list them as inactive; the oldest give way. Chosen: as many as
 /// sections one description may have.
-const ENDED_ENTRIES_MAX: usize = 256;
+pub(super) const ENDED_ENTRIES_MAX: usize = 256;
 
 /// SSRCs a session remembers beyond those in use. Chosen: two for every section a description may
 /// have, twice over.
@@ -40,6 +41,7 @@ pub struct Session {
     /// What requests change, one at a time; never held while waiting for the network.
     pub work: AsyncMutex<Work>,
     facts: Mutex<Facts>,
+    channels: Mutex<Channels>,
     requests: Mutex<VecDeque<Instant>>,
     changes: watch::Sender<()>,
 }
@@ -119,6 +121,7 @@ impl Session {
                 deadline: now + UNCONNECTED_MAX,
                 publications: Vec::new(),
             }),
+            channels: Mutex::default(),
             requests: Mutex::default(),
             changes: watch::Sender::new(()),
         }
@@ -127,6 +130,11 @@ impl Session {
     /// A copy of the facts.
     pub fn facts(&self) -> Facts {
         lock(&self.facts).clone()
+    }
+
+    /// Its data channels; never held across an await, nor while the facts are.
+    pub fn channels(&self) -> MutexGuard<'_, Channels> {
+        lock(&self.channels)
     }
 
     /// The transport's state.
@@ -179,16 +187,49 @@ impl Session {
     /// # Errors
     /// [`ApiError::NotReady`] at the deadline, [`ApiError::SessionGone`] when the session ends.
     pub async fn connected(&self, deadline: Instant) -> Result<(), ApiError> {
+        self.settled(deadline, || match self.link() {
+            Link::Connected => Ok(()),
+            Link::Gone => Err(ApiError::SessionGone),
+            Link::Unconnected => Err(ApiError::NotReady),
+        })
+        .await
+    }
+
+    /// Waits until data channels can be made: the transport is connected and has an application
+    /// section. The association may still be coming up.
+    ///
+    /// # Errors
+    /// [`ApiError::NotReady`] or [`ApiError::NoChannels`] at the deadline,
+    /// [`ApiError::ChannelsFailed`], [`ApiError::SessionGone`] when the session ends.
+    pub async fn channels_ready(&self, deadline: Instant) -> Result<(), ApiError> {
+        self.settled(deadline, || {
+            let association = self.channels().association;
+            match (self.link(), association) {
+                (Link::Gone, _) => Err(ApiError::SessionGone),
+                (_, Association::Failed) => Err(ApiError::ChannelsFailed),
+                (_, Association::None) => Err(ApiError::NoChannels),
+                (Link::Unconnected, _) => Err(ApiError::NotReady),
+                (Link::Connected, Association::Connecting | Association::Up) => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Waits while `look` fails with what another change or the deadline may still mend.
+    async fn settled(
+        &self,
+        deadline: Instant,
+        look: impl Fn() -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let mut changes = self.watch();
         loop {
-            match self.link() {
-                Link::Connected => return Ok(()),
-                Link::Gone => return Err(ApiError::SessionGone),
-                Link::Unconnected => {}
+            let found = look();
+            if !matches!(found, Err(ApiError::NotReady | ApiError::NoChannels)) {
+                return found;
             }
             let change = tokio::time::timeout_at(deadline.into(), changes.changed());
             if change.await.is_err() {
-                return Err(ApiError::NotReady);
+                return found;
             }
         }
     }
@@ -254,7 +295,10 @@ impl Session {
         facts.core = None;
         facts.profile = None;
         facts.deadline = now + UNCONNECTED_MAX;
-        Ok(facts.peer.replace(peer))
+        let old = facts.peer.replace(peer);
+        drop(facts);
+        self.channels().move_transport();
+        Ok(old)
     }
 
     /// An SDP exchange happened: an unconnected session lives another while.
@@ -297,6 +341,7 @@ impl Session {
         facts.publications.iter().for_each(|publication| publication.end());
         let ended = (facts.peer.take(), std::mem::take(&mut facts.publications));
         drop(facts);
+        self.channels().end_session();
         self.changed();
         Some(ended)
     }
@@ -334,6 +379,13 @@ impl Work {
             return Err(ApiError::SdpOrder(text.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a transport must stand before something is added: not for the first exchange, nor
+    /// for the one that brings another transport after every section was stopped.
+    pub fn needs_transport(&self) -> bool {
+        let ended = self.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+        self.exchanged && !ended
     }
 
     /// Takes an SSRC for a stream of ours. False when the session uses it or did so lately: a

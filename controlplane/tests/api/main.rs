@@ -11,4 +11,5 @@ mod negotiate;
 mod shapes;
 mod media;
 mod layers;
+mod channels;
 mod replay;

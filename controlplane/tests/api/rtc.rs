@@ -92,6 +92,16 @@ impl Client {
         (offer.to_sdp_string(), mid.to_string())
     }
 
+    /// An offer with an application section, as a browser makes it with its first data channel.
+    pub(crate) fn offer_data(&self) -> String {
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        api.add_channel("server-events".to_owned());
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// An offer in which these sections end.
     pub(crate) fn offer_without(&self, mids: &[&str]) -> String {
         let mut inner = self.inner.lock().unwrap();

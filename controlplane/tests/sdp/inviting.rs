@@ -294,7 +294,10 @@ fn step(negotiation: &mut Negotiation, kind: u8, place: u8, ssrc: u32) {
         3 => {
             vec![pull_onto(Some(&mid), &video, ssrc), invite_both_ways(MediaKind::Audio, ssrc + 4)]
         }
-        4 => return drop(negotiation.close_mid(&mid)),
+        4 => {
+            negotiation.close_mid(&mid);
+            return;
+        }
         5 => return drop(negotiation.remap(&mid, &video)),
         6 => return drop(negotiation.remap(&mid, &audio)),
         _ => vec![pull(&audio, ssrc)],

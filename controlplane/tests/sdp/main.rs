@@ -9,5 +9,6 @@ mod answering;
 mod offering;
 mod inviting;
 mod sequences;
+mod channels;
 mod counterpart;
 mod hostile;

@@ -14,6 +14,7 @@ use proto::srtp::{Keying, Open, Seal};
 
 use super::arrivals::Arrivals;
 use super::bound::ReceiveBound;
+use super::channels::Channels;
 use super::downlink::Downlink;
 use super::establish::Establish;
 use super::streams::Streams;
@@ -55,6 +56,8 @@ pub(crate) struct Peer {
     pub bound: Option<ReceiveBound>,
     /// Estimate and pacing of what is sent, where the peer sends transport-wide feedback.
     pub downlink: Option<Box<Downlink>>,
+    /// Data channels, where SCTP was negotiated.
+    pub channels: Option<Box<Channels>>,
     /// Smoothed round-trip time, once a report told it.
     pub round_trip: Option<Duration>,
     keys: Option<Box<Keys>>,
@@ -95,6 +98,7 @@ impl Peer {
             arrivals: None,
             bound: None,
             downlink: None,
+            channels: None,
             round_trip: None,
             keys: None,
         }
