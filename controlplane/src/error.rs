@@ -187,6 +187,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn known_texts_are_kept_word_for_word() {
+        let (status, code, text) = ApiError::SessionGone.parts();
+        assert_eq!((status, code), (410, "session_error"));
+        let known = "Session appears to be disconnected. Please check if the PeerConnection is \
+                     connected.";
+        assert_eq!(text, known);
+        let (status, code, text) = ApiError::NotReady.parts();
+        assert_eq!((status, code), (425, "session_error"));
+        let known = "Session is not ready yet. Please ensure the PeerConnection is connected before \
+                     making this request";
+        assert_eq!(text, known);
+        let items = [
+            (
+                ItemError::NotFoundTrack,
+                "not_found_track_error",
+                "Track not found on remote peer. Make sure the publisher peer is connected and \
+                 sending packets for this track",
+            ),
+            (
+                ItemError::EmptyTrack,
+                "empty_track_error",
+                "No track data from remote peer. Make sure the publisher peer is sending packets \
+                 for this track",
+            ),
+            (
+                ItemError::CloseTrack,
+                "close_track_error",
+                "Track doesn't exist or was already closed",
+            ),
+        ];
+        for (error, code, text) in items {
+            assert_eq!(error.parts(), (code, text.to_owned()));
+        }
+    }
+
+    #[test]
     fn codes_are_what_strict_clients_accept() {
         let errors = [
             ApiError::Unauthorized,

@@ -57,7 +57,9 @@ pub(super) fn offer(
         ensure(call, session, work)?.move_transport(transport);
         work.restarts = 0;
     }
-    let offered = make(ensure(call, session, work)?)?;
+    let negotiation = ensure(call, session, work)?;
+    negotiation.close_ended(|mid| session.publication_at(mid).is_some());
+    let offered = make(negotiation)?;
     work.offered = Some(Instant::now());
     Ok(offered)
 }
@@ -184,7 +186,8 @@ fn starts_anew(negotiation: &Negotiation, offer: &Description) -> bool {
 
 /// After an exchange: tells the cores the peer's facts and prolongs the session's life.
 pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
-    session.exchanged(Instant::now());
+    let idle = work.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+    session.exchanged(idle, Instant::now());
     let (Some(negotiation), Some(peer)) = (&work.negotiation, session.peer()) else { return };
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();

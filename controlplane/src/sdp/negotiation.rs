@@ -223,6 +223,16 @@ impl Negotiation {
         }
     }
 
+    /// Closes the sections of our making whose publication ended by itself (it fell silent), unless
+    /// something is sent in them.
+    pub fn close_ended(&mut self, lives: impl Fn(&str) -> bool) {
+        let ended = |line: &&mut Line| {
+            let sends = line.outbound.as_ref().is_some_and(|outbound| outbound.media.is_some());
+            line.ours && line.publishes && !line.stopped && !sends && !lives(&line.mid)
+        };
+        self.state.lines.iter_mut().filter(ended).for_each(Line::close);
+    }
+
     /// Ends what a section carries, without a description: later ones show it inactive until it is
     /// named again. False when no live section has that mid.
     pub fn close_mid(&mut self, mid: &str) -> bool {

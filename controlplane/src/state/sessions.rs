@@ -70,6 +70,9 @@ pub struct Facts {
     pub profile: Option<SrtpProfile>,
     /// When an unconnected session expires.
     pub deadline: Instant,
+    /// Whether every section was stopped: the client may close its transport and come back with
+    /// another one.
+    pub idle: bool,
     /// Publications in the order of their making, ended ones among them.
     pub publications: Vec<Arc<Publication>>,
 }
@@ -119,6 +122,7 @@ impl Session {
                 core: None,
                 profile: None,
                 deadline: now + UNCONNECTED_MAX,
+                idle: false,
                 publications: Vec::new(),
             }),
             channels: Mutex::default(),
@@ -301,9 +305,29 @@ impl Session {
         Ok(old)
     }
 
-    /// An SDP exchange happened: an unconnected session lives another while.
-    pub fn exchanged(&self, now: Instant) {
-        lock(&self.facts).deadline = now + UNCONNECTED_MAX;
+    /// An SDP exchange happened, which left the session idle or not: an unconnected session lives
+    /// another while.
+    pub fn exchanged(&self, idle: bool, now: Instant) {
+        let mut facts = lock(&self.facts);
+        facts.deadline = now + UNCONNECTED_MAX;
+        facts.idle = idle;
+    }
+
+    /// The transport closed. True when the session outlives that for a while, because nothing went
+    /// over it any more.
+    pub(super) fn detach(&self, peer: PeerId, now: Instant) -> bool {
+        let mut facts = lock(&self.facts);
+        if !facts.idle || facts.peer != Some(peer) {
+            return false;
+        }
+        facts.peer = None;
+        facts.link = Link::Unconnected;
+        facts.core = None;
+        facts.profile = None;
+        facts.deadline = now + UNCONNECTED_MAX;
+        drop(facts);
+        self.changed();
+        true
     }
 
     /// A core claimed the transport.
@@ -439,8 +463,25 @@ mod tests {
         let start = Instant::now();
         let session = Session::new(AppIndex(0), "a".into(), start);
         assert!(!session.expired(start + Duration::from_secs(29)));
-        session.exchanged(start + Duration::from_secs(29));
+        session.exchanged(false, start + Duration::from_secs(29));
         assert!(!session.expired(start + Duration::from_secs(31)));
         assert!(session.expired(start + Duration::from_secs(59)));
+    }
+
+    #[test]
+    fn only_an_idle_session_outlives_its_transport() {
+        let (start, peer) = (Instant::now(), PeerId::new(1, 0));
+        let session = Session::new(AppIndex(0), "a".into(), start);
+        assert_eq!(session.attach(peer, start), Ok(None));
+        session.connect(peer, SrtpProfile::AeadAes128Gcm);
+        session.exchanged(false, start);
+        assert!(!session.detach(peer, start));
+        session.exchanged(true, start);
+        assert!(!session.detach(PeerId::new(2, 0), start), "not its transport");
+        let later = start + Duration::from_secs(100);
+        assert!(session.detach(peer, later));
+        assert_eq!((session.peer(), session.link()), (None, Link::Unconnected));
+        assert!(!session.expired(later + Duration::from_secs(29)));
+        assert!(session.expired(later + Duration::from_secs(30)));
     }
 }

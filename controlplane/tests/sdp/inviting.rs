@@ -246,6 +246,28 @@ fn descriptions_do_not_grow_with_tracks_that_come_and_go() {
 }
 
 #[test]
+fn the_section_of_a_publication_that_fell_silent_is_used_again() {
+    let audio = source("chromium-publish-audio-video", "0");
+    let mut negotiation = negotiation();
+    let asks = [invite(MediaKind::Audio), invite(MediaKind::Audio)];
+    let offered = negotiation
+        .offer(&[&asks[..], &[invite_both_ways(MediaKind::Audio, 40)]].concat())
+        .unwrap();
+    answered(&mut negotiation, &turned(&offered.sdp));
+    negotiation.remap("2", &audio).unwrap();
+    // Of the three only the second still publishes; the third one sends.
+    negotiation.close_ended(|mid| mid == "1");
+    let offered = negotiation.offer(&[pull(&audio, 50)]).unwrap();
+    assert!(section_text(&offered.sdp, 0).contains("a=inactive\r\n"), "it carries the transport");
+    assert!(section_text(&offered.sdp, 1).contains("a=recvonly\r\n"));
+    assert!(section_text(&offered.sdp, 2).contains("a=sendrecv\r\n"));
+    answered(&mut negotiation, &turned(&offered.sdp));
+    negotiation.close_ended(|_| false);
+    let offered = negotiation.offer(&[pull(&audio, 60)]).unwrap();
+    assert!(section_text(&offered.sdp, 1).starts_with("m=audio 0 "), "{}", offered.sdp);
+}
+
+#[test]
 fn a_closed_section_lives_until_our_next_offer_and_can_be_named_until_then() {
     let video = source("chromium-publish-audio-video", "1");
     let mut negotiation = negotiation();
