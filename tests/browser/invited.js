@@ -49,6 +49,16 @@ window.invited = (() => {
     });
   }
 
+  // Pulls one track into a section that was closed; waits for new pictures there.
+  async function pullAgain(index, mid, [sessionId, trackName]) {
+    const session = fan.session(index);
+    const reply = await fan.api('POST', `/sessions/${session.id}/tracks/new`, {
+      tracks: [{ location: 'remote', sessionId, trackName, mid }],
+    });
+    await (await answer(session, reply.sessionDescription))();
+    return reply.tracks[0];
+  }
+
   // Pulls one track and answers as DTLS server; returns the session and the mid.
   async function watchServing([sessionId, trackName]) {
     const session = await fan.openSession({});
@@ -60,5 +70,5 @@ window.invited = (() => {
     return { session: session.index, sessionId: session.id, connectMs, mid: reply.tracks[0].mid };
   }
 
-  return { publish, pullOnto, watchServing };
+  return { publish, pullOnto, pullAgain, watchServing };
 })();

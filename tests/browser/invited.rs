@@ -55,6 +55,25 @@ fn browsers_send_and_receive_in_one_section_without_sdp() {
 }
 
 #[test]
+fn a_closed_section_shows_pictures_again() {
+    let stage = Stage::start();
+    let (_publisher, published) = stage.publisher(&json!({ "audio": null }));
+    let locator = published.locators()[0].clone();
+    for (make, page) in windows(&stage) {
+        let watching = page.call("watch", &[json!([locator])]);
+        let (session, mid) = (&watching["session"], &watching["mids"][0]);
+        page.call("close", &[session.clone(), json!([mid]), json!(true)]);
+        let frames = || page.received(session).frames;
+        let shown = |what: &str, least: f64| {
+            until(what, Duration::from_secs(15), || (frames() > least).then_some(()));
+        };
+        let again = run(&page, "pullAgain", &[session.clone(), mid.clone(), locator.clone()]);
+        assert_eq!(again["mid"], *mid, "{make}: {again}");
+        shown("pictures of the new stream", frames() + 45.0);
+    }
+}
+
+#[test]
 fn browsers_may_answer_as_dtls_server() {
     let stage = Stage::start();
     let (_publisher, published) = stage.publisher(&json!({ "audio": null }));

@@ -151,7 +151,7 @@ fn unused_sessions_expire_and_used_ones_do_not() {
 }
 
 #[test]
-fn an_unanswered_invitation_is_forgotten_without_a_request() {
+fn an_unanswered_invitation_is_forgotten() {
     let server = Server::start();
     // A session that stays: it is connected.
     let crate::media::Publisher { session, client } = crate::media::publish(&server, &["v"]);
