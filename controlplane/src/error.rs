@@ -2,7 +2,8 @@
 //! `errorDescription`.
 //!
 //! Made by the handlers and the server, turned into a reply by `server.rs`. Descriptions are for
-//! the client's developer; they never hold a secret, an address or another app's data.
+//! the client's developer; they never hold a secret, an address or another app's data. Texts that
+//! clients of this API know from elsewhere are kept word for word.
 
 use crate::sdp::{SdpError, SdpErrorKind};
 
@@ -68,13 +69,18 @@ impl ApiError {
             }
             Self::SdpMalformed(text) => (400, "invalid_session_description", text.clone()),
             Self::SdpOrder(text) => (406, "invalid_session_description", text.clone()),
-            Self::SessionGone => {
-                (410, "session_error", "the session does not exist, expired, or was closed".into())
-            }
+            Self::SessionGone => (
+                410,
+                "session_error",
+                "Session appears to be disconnected. Please check if the PeerConnection is \
+                 connected."
+                    .into(),
+            ),
             Self::NotReady => (
                 425,
                 "session_error",
-                "the session is not connected yet: its PeerConnection must be connected first"
+                "Session is not ready yet. Please ensure the PeerConnection is connected before \
+                 making this request"
                     .into(),
             ),
             Self::NoChannels => (
@@ -144,11 +150,15 @@ impl ItemError {
         match self {
             Self::NotFoundTrack => (
                 "not_found_track_error",
-                "track not found: its publisher must be connected and sending this track".into(),
+                "Track not found on remote peer. Make sure the publisher peer is connected and \
+                 sending packets for this track"
+                    .into(),
             ),
             Self::EmptyTrack => (
                 "empty_track_error",
-                "no packet of this track arrived: its publisher must be sending it".into(),
+                "No track data from remote peer. Make sure the publisher peer is sending packets \
+                 for this track"
+                    .into(),
             ),
             Self::RepeatedLocalTrack => (
                 "repeated_local_track_error",
@@ -175,6 +185,42 @@ impl ItemError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_texts_are_kept_word_for_word() {
+        let (status, code, text) = ApiError::SessionGone.parts();
+        assert_eq!((status, code), (410, "session_error"));
+        let known = "Session appears to be disconnected. Please check if the PeerConnection is \
+                     connected.";
+        assert_eq!(text, known);
+        let (status, code, text) = ApiError::NotReady.parts();
+        assert_eq!((status, code), (425, "session_error"));
+        let known = "Session is not ready yet. Please ensure the PeerConnection is connected before \
+                     making this request";
+        assert_eq!(text, known);
+        let items = [
+            (
+                ItemError::NotFoundTrack,
+                "not_found_track_error",
+                "Track not found on remote peer. Make sure the publisher peer is connected and \
+                 sending packets for this track",
+            ),
+            (
+                ItemError::EmptyTrack,
+                "empty_track_error",
+                "No track data from remote peer. Make sure the publisher peer is sending packets \
+                 for this track",
+            ),
+            (
+                ItemError::CloseTrack,
+                "close_track_error",
+                "Track doesn't exist or was already closed",
+            ),
+        ];
+        for (error, code, text) in items {
+            assert_eq!(error.parts(), (code, text.to_owned()));
+        }
+    }
 
     #[test]
     fn codes_are_what_strict_clients_accept() {

@@ -26,6 +26,7 @@ mod channels;
 mod codecs;
 mod demo;
 mod harness;
+mod invited;
 mod layers;
 mod lifecycle;
 mod lossy;

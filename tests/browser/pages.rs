@@ -15,6 +15,7 @@ const CLIENT: &str = concat!(
     include_str!("client.js"),
     include_str!("sampler.js"),
     include_str!("channels.js"),
+    include_str!("invited.js"),
 );
 
 /// What a browser must be able to do.

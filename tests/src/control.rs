@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use common::command::{
-    Command, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts, PublishedPayload,
-    SubscribeFacts,
+    Command, DtlsRole, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts,
+    PublishedPayload, SubscribeFacts,
 };
 use common::event::Event;
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -23,6 +23,7 @@ struct PeerState {
     id: PeerId,
     fingerprint: [u8; 32],
     transport_cc: bool,
+    dtls_role: DtlsRole,
     home: Option<CoreId>,
     told: bool,
     gone: bool,
@@ -61,10 +62,22 @@ pub struct Control {
 impl Control {
     /// Adds a peer; returns its number.
     pub fn add_peer(&mut self, id: PeerId, fingerprint: [u8; 32], transport_cc: bool) -> usize {
-        let peer =
-            PeerState { id, fingerprint, transport_cc, home: None, told: false, gone: false };
+        let peer = PeerState {
+            id,
+            fingerprint,
+            transport_cc,
+            dtls_role: DtlsRole::Server,
+            home: None,
+            told: false,
+            gone: false,
+        };
         self.peers.push(peer);
         self.peers.len() - 1
+    }
+
+    /// Makes the engine the DTLS client of a peer.
+    pub fn make_dtls_client(&mut self, peer: usize) {
+        self.peers[peer].dtls_role = DtlsRole::Client;
     }
 
     /// Adds a track of peer `owner`; returns its number. Without `signal_ssrc` the server must
@@ -201,7 +214,7 @@ impl PeerState {
             fingerprint: self.fingerprint,
             extensions,
             transport_feedback: self.transport_cc,
-            dtls_role: common::command::DtlsRole::Server,
+            dtls_role: self.dtls_role,
             sctp: None,
         }
     }

@@ -50,6 +50,8 @@ pub struct Join {
     pub dtls: DtlsVersion,
     /// Whether it publishes (its payload types differ from a subscriber's).
     pub publisher: bool,
+    /// Whether it is the DTLS server, so that the engine sends the ClientHello.
+    pub serves_dtls: bool,
     /// Whether the control plane is told a wrong certificate fingerprint.
     pub impostor: bool,
     /// Whether it sends transport-wide sequence numbers and answers them with feedback.
@@ -64,6 +66,7 @@ impl Join {
             down: LinkConfig::default(),
             dtls: DtlsVersion::Dtls12,
             publisher: true,
+            serves_dtls: false,
             impostor: false,
             transport_cc: false,
         }

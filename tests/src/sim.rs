@@ -113,6 +113,7 @@ impl Sim {
         config.password = credentials.pwd.as_str().to_owned();
         config.fingerprint = self.fingerprint;
         config.dtls = join.dtls;
+        config.serves_dtls = join.serves_dtls;
         config.transport_cc = join.transport_cc;
         config.publishes = join.publisher;
         if !join.publisher {
@@ -125,6 +126,9 @@ impl Sim {
         }
         self.world.open_claim(id);
         self.control.add_peer(id, fingerprint, join.transport_cc);
+        if join.serves_dtls {
+            self.control.make_dtls_client(number);
+        }
         self.owners.insert(inside, number);
         self.clients.push(Client {
             peer,

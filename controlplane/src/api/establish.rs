@@ -51,8 +51,7 @@ pub(super) async fn establish(call: &Call, session: &Arc<Session>) -> Result<Rep
             SessionDescription::answer(answered.sdp)
         }
         None => {
-            let offered = exchange::ensure(call, session, &mut work)?.offer_channels()?;
-            work.offered = Some(Instant::now());
+            let offered = exchange::offer(call, session, &mut work, Negotiation::offer_channels)?;
             SessionDescription::offer(offered.sdp)
         }
     };
@@ -70,7 +69,7 @@ pub(super) async fn establish(call: &Call, session: &Arc<Session>) -> Result<Rep
 async fn must_wait(call: &Call, session: &Arc<Session>) -> Result<bool, ApiError> {
     let work = super::work(call, session).await?;
     check(&work)?;
-    Ok(work.exchanged)
+    Ok(work.needs_transport())
 }
 
 /// A session has one transport for data channels, and one open offer.

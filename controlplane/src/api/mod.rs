@@ -9,6 +9,7 @@ mod layers;
 mod sessions;
 mod tracks;
 mod publish;
+mod invite;
 mod pull;
 mod close;
 mod update;
@@ -113,8 +114,6 @@ async fn work<'a>(
 ) -> Result<tokio::sync::MutexGuard<'a, crate::state::Work>, ApiError> {
     let mut work = session.work.lock().await;
     session.check()?;
-    for lapsed in work.lapse(Instant::now()) {
-        call.node.push(|push, out| push.unsubscribe(lapsed.id, out));
-    }
+    call.node.lapse(&mut work, Instant::now());
     Ok(work)
 }

@@ -15,6 +15,7 @@ mod negotiation;
 mod lines;
 mod answer;
 mod offer;
+mod invite;
 mod accept;
 mod channels;
 mod write;
@@ -26,8 +27,9 @@ pub use description::{
 };
 pub use negotiation::{LocalTransport, Negotiation};
 pub use outcome::{
-    Accepted, AcceptedOutcome, Answered, Msid, Offered, PublishedSection, Pull, ReceivingSection,
-    SectionView, SourceMedia, SourcePayload, Wish, WishError, WishOutcome,
+    Accepted, AcceptedOutcome, Answered, Ask, Msid, Offered, PublishedSection, Pull,
+    ReceivingSection, SectionView, SendHalf, SourceMedia, SourcePayload, Wish, WishError,
+    WishOutcome,
 };
 
 /// Why a description was refused.

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use common::command::DtlsRole;
 use common::media::MediaKind;
 
 use super::channels;
@@ -23,14 +24,19 @@ impl Negotiation {
     /// The current state as an answer.
     pub(super) fn write_answer(&mut self) -> String {
         let version = self.take_version();
-        Writer { transport: &self.transport, session_id: self.session_id, version, answer: true }
+        let setup = match self.dtls_role() {
+            DtlsRole::Server => "passive",
+            DtlsRole::Client => "active",
+        };
+        Writer { transport: &self.transport, session_id: self.session_id, version, setup }
             .description(&self.state)
     }
 
     /// A proposed state as an offer.
     pub(super) fn write_offer(&mut self, state: &State) -> String {
         let version = self.take_version();
-        Writer { transport: &self.transport, session_id: self.session_id, version, answer: false }
+        let setup = "actpass";
+        Writer { transport: &self.transport, session_id: self.session_id, version, setup }
             .description(state)
     }
 
@@ -46,7 +52,7 @@ struct Writer<'a> {
     transport: &'a LocalTransport,
     session_id: u64,
     version: u64,
-    answer: bool,
+    setup: &'static str,
 }
 
 /// Appends one line; writing to a `String` cannot fail.
@@ -128,7 +134,7 @@ impl Writer<'_> {
         let hex: Vec<String> =
             self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
         line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
-        line!(out, "a=setup:{}", if self.answer { "passive" } else { "actpass" });
+        line!(out, "a=setup:{}", self.setup);
         for (index, address) in self.transport.candidates.iter().enumerate() {
             candidate(out, index, *address);
         }
@@ -196,7 +202,7 @@ fn simulcast(out: &mut String, line: &Line, direction: Direction) {
 /// The streams we send (RFC 5576).
 fn ssrcs(out: &mut String, line: &Line, direction: Direction) {
     let Some(outbound) = line.outbound.as_ref().filter(|_| direction.sends()) else { return };
-    let rtx = line.receiving().and_then(|receiving| receiving.rtx_ssrc);
+    let rtx = line.rtx_ssrc();
     let (ssrc, msid) = (outbound.ssrc, &outbound.msid);
     if let Some(rtx) = rtx {
         line!(out, "a=ssrc-group:FID {ssrc} {rtx}");

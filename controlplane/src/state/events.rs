@@ -84,7 +84,11 @@ fn apply(node: &Node, event: Event) {
             node.push(|push, out| push.closed(peer, out));
             if let Some(session) = node.owner(peer) {
                 tracing::info!(session = session.id, ?reason, "transport closed");
-                node.end_session(&session, "transport closed");
+                if session.detach(peer, Instant::now()) {
+                    lock(&node.peers).remove(&peer);
+                } else {
+                    node.end_session(&session, "transport closed");
+                }
             }
             node.plane.release_peer(peer);
         }

@@ -4,7 +4,7 @@
 //! publications in them, the event thread changes them. *Work* is what only this session's
 //! requests touch, one at a time: negotiation and subscriptions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ const REQUESTS_PER_SECOND: usize = 50;
 /// Ended entries a session keeps to list them as inactive; the oldest give way. Chosen: as many as
 /// sections one description may have.
 pub(super) const ENDED_ENTRIES_MAX: usize = 256;
+
+/// SSRCs a session remembers beyond those in use. Chosen: two for every section a description may
+/// have, twice over.
+const SSRCS_REMEMBERED: usize = 1_024;
 
 /// A session of one app.
 #[derive(Debug)]
@@ -66,6 +70,9 @@ pub struct Facts {
     pub profile: Option<SrtpProfile>,
     /// When an unconnected session expires.
     pub deadline: Instant,
+    /// Whether every section was stopped: the client may close its transport and come back with
+    /// another one.
+    pub idle: bool,
     /// Publications in the order of their making, ended ones among them.
     pub publications: Vec<Arc<Publication>>,
 }
@@ -96,8 +103,10 @@ pub struct Work {
     pub offered: Option<Instant>,
     /// Subscriptions by mid.
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// SSRCs we send in this session, ended ones included.
-    pub ssrcs: BTreeSet<u32>,
+    /// Names of the tracks our open offer invites, by mid.
+    pub invited: BTreeMap<String, String>,
+    /// The newest SSRCs of this session, ended ones among them.
+    ssrcs: VecDeque<u32>,
 }
 
 impl Session {
@@ -113,6 +122,7 @@ impl Session {
                 core: None,
                 profile: None,
                 deadline: now + UNCONNECTED_MAX,
+                idle: false,
                 publications: Vec::new(),
             }),
             channels: Mutex::default(),
@@ -295,9 +305,29 @@ impl Session {
         Ok(old)
     }
 
-    /// An SDP exchange happened: an unconnected session lives another while.
-    pub fn exchanged(&self, now: Instant) {
-        lock(&self.facts).deadline = now + UNCONNECTED_MAX;
+    /// An SDP exchange happened, which left the session idle or not: an unconnected session lives
+    /// another while.
+    pub fn exchanged(&self, idle: bool, now: Instant) {
+        let mut facts = lock(&self.facts);
+        facts.deadline = now + UNCONNECTED_MAX;
+        facts.idle = idle;
+    }
+
+    /// The transport closed. True when the session outlives that for a while, because nothing went
+    /// over it any more.
+    pub(super) fn detach(&self, peer: PeerId, now: Instant) -> bool {
+        let mut facts = lock(&self.facts);
+        if !facts.idle || facts.peer != Some(peer) {
+            return false;
+        }
+        facts.peer = None;
+        facts.link = Link::Unconnected;
+        facts.core = None;
+        facts.profile = None;
+        facts.deadline = now + UNCONNECTED_MAX;
+        drop(facts);
+        self.changed();
+        true
     }
 
     /// A core claimed the transport.
@@ -353,6 +383,7 @@ impl Work {
     /// Rolls our open offer back. Returns the subscriptions that end with it.
     pub fn roll_back(&mut self) -> Vec<Subscription> {
         self.offered = None;
+        self.invited.clear();
         if let Some(negotiation) = &mut self.negotiation {
             negotiation.roll_back();
         }
@@ -372,6 +403,29 @@ impl Work {
             return Err(ApiError::SdpOrder(text.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a transport must stand before something is added: not for the first exchange, nor
+    /// for the one that brings another transport after every section was stopped.
+    pub fn needs_transport(&self) -> bool {
+        let ended = self.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+        self.exchanged && !ended
+    }
+
+    /// Takes an SSRC for a stream of ours. False when the session uses it or did so lately: a
+    /// receiver may know it still.
+    pub fn take_ssrc(&mut self, ssrc: u32) -> bool {
+        let negotiation = self.negotiation.as_ref();
+        let used = negotiation.is_some_and(|negotiation| negotiation.uses_ssrc(ssrc));
+        // RFC 3550 allows 0, but some receivers take it for none.
+        if ssrc == 0 || used || self.ssrcs.contains(&ssrc) {
+            return false;
+        }
+        if self.ssrcs.len() >= SSRCS_REMEMBERED {
+            self.ssrcs.pop_front();
+        }
+        self.ssrcs.push_back(ssrc);
+        true
     }
 
     /// Adds a subscription; closed ones beyond the bound give way.
@@ -409,8 +463,25 @@ mod tests {
         let start = Instant::now();
         let session = Session::new(AppIndex(0), "a".into(), start);
         assert!(!session.expired(start + Duration::from_secs(29)));
-        session.exchanged(start + Duration::from_secs(29));
+        session.exchanged(false, start + Duration::from_secs(29));
         assert!(!session.expired(start + Duration::from_secs(31)));
         assert!(session.expired(start + Duration::from_secs(59)));
+    }
+
+    #[test]
+    fn only_an_idle_session_outlives_its_transport() {
+        let (start, peer) = (Instant::now(), PeerId::new(1, 0));
+        let session = Session::new(AppIndex(0), "a".into(), start);
+        assert_eq!(session.attach(peer, start), Ok(None));
+        session.connect(peer, SrtpProfile::AeadAes128Gcm);
+        session.exchanged(false, start);
+        assert!(!session.detach(peer, start));
+        session.exchanged(true, start);
+        assert!(!session.detach(PeerId::new(2, 0), start), "not its transport");
+        let later = start + Duration::from_secs(100);
+        assert!(session.detach(peer, later));
+        assert_eq!((session.peer(), session.link()), (None, Link::Unconnected));
+        assert!(!session.expired(later + Duration::from_secs(29)));
+        assert!(session.expired(later + Duration::from_secs(30)));
     }
 }

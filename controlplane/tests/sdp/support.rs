@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use controlplane::sdp::{
-    Answered, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull, Sctp,
-    Section, SectionKind, SourceMedia, Wish, WishOutcome,
+    Answered, Ask, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull, Sctp,
+    Section, SectionKind, SendHalf, SourceMedia, Wish, WishOutcome,
 };
 
 /// Every recorded offer.
@@ -67,7 +67,12 @@ pub(crate) fn negotiation() -> Negotiation {
 }
 
 pub(crate) fn publish(mid: &str) -> Wish {
-    Wish::Publish { mid: mid.to_owned() }
+    Wish::Publish { mid: mid.to_owned(), send: None }
+}
+
+/// Our half of a section, kept for a later pull.
+pub(crate) fn half(ssrc: u32) -> SendHalf {
+    SendHalf { ssrc, rtx_ssrc: Some(ssrc + 1), msid: msid(&ssrc.to_string()) }
 }
 
 pub(crate) fn close(mid: &str) -> Wish {
@@ -88,8 +93,13 @@ pub(crate) fn receive(mid: Option<&str>, media: &SourceMedia, ssrc: u32) -> Wish
     }
 }
 
-pub(crate) fn pull(media: &SourceMedia, ssrc: u32) -> Pull {
-    Pull { media: media.clone(), ssrc, rtx_ssrc: Some(ssrc + 1), msid: msid(&ssrc.to_string()) }
+pub(crate) fn pull(media: &SourceMedia, ssrc: u32) -> Ask {
+    pull_onto(None, media, ssrc)
+}
+
+pub(crate) fn pull_onto(mid: Option<&str>, media: &SourceMedia, ssrc: u32) -> Ask {
+    let (mid, msid) = (mid.map(str::to_owned), msid(&ssrc.to_string()));
+    Ask::Pull(Pull { mid, media: media.clone(), ssrc, rtx_ssrc: Some(ssrc + 1), msid })
 }
 
 /// The publication a wish made.
