@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use common::command::{
     Command, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts, PublishedPayload,
-    SubscribeFacts,
+    SctpFacts, SubscribeFacts,
 };
 use common::event::Event;
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -23,6 +23,7 @@ struct PeerState {
     id: PeerId,
     fingerprint: [u8; 32],
     transport_cc: bool,
+    sctp: Option<SctpFacts>,
     home: Option<CoreId>,
     told: bool,
     gone: bool,
@@ -61,10 +62,23 @@ pub struct Control {
 impl Control {
     /// Adds a peer; returns its number.
     pub fn add_peer(&mut self, id: PeerId, fingerprint: [u8; 32], transport_cc: bool) -> usize {
-        let peer =
-            PeerState { id, fingerprint, transport_cc, home: None, told: false, gone: false };
+        let peer = PeerState {
+            id,
+            fingerprint,
+            transport_cc,
+            sctp: None,
+            home: None,
+            told: false,
+            gone: false,
+        };
         self.peers.push(peer);
         self.peers.len() - 1
+    }
+
+    /// Says that a peer negotiated SCTP; the core is told with the next commands.
+    pub fn negotiate_sctp(&mut self, peer: usize, facts: SctpFacts) {
+        self.peers[peer].sctp = Some(facts);
+        self.peers[peer].told = false;
     }
 
     /// Adds a track of peer `owner`; returns its number. Without `signal_ssrc` the server must
@@ -202,7 +216,7 @@ impl PeerState {
             extensions,
             transport_feedback: self.transport_cc,
             dtls_role: common::command::DtlsRole::Server,
-            sctp: None,
+            sctp: self.sctp,
         }
     }
 }
