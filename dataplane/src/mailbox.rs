@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn frames_arrive_whole_and_in_order_across_the_end_of_the_ring() {
         let (mut writer, mut reader) = frame_lane();
-        for round in 0..20_000u32 {
-            let len = (round as usize * 37) % (FRAME_MAX + 1);
+        for round in 0..2_000u32 {
+            let len = (round as usize * 37 * 97) % (FRAME_MAX + 1);
             let bytes: Vec<u8> = (0..len).map(|at| (at as u32 + round) as u8).collect();
             assert!(writer.push(header(round), &bytes));
             let took = reader.pop(|header, seen| {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use common::command::{
     Command, DtlsRole, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts,
-    PublishedPayload, SubscribeFacts,
+    PublishedPayload, SctpFacts, SubscribeFacts,
 };
 use common::event::Event;
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
@@ -24,6 +24,7 @@ struct PeerState {
     fingerprint: [u8; 32],
     transport_cc: bool,
     dtls_role: DtlsRole,
+    sctp: Option<SctpFacts>,
     home: Option<CoreId>,
     told: bool,
     gone: bool,
@@ -67,6 +68,7 @@ impl Control {
             fingerprint,
             transport_cc,
             dtls_role: DtlsRole::Server,
+            sctp: None,
             home: None,
             told: false,
             gone: false,
@@ -78,6 +80,12 @@ impl Control {
     /// Makes the engine the DTLS client of a peer.
     pub fn make_dtls_client(&mut self, peer: usize) {
         self.peers[peer].dtls_role = DtlsRole::Client;
+    }
+
+    /// Says that a peer negotiated SCTP; the core is told with the next commands.
+    pub fn negotiate_sctp(&mut self, peer: usize, facts: SctpFacts) {
+        self.peers[peer].sctp = Some(facts);
+        self.peers[peer].told = false;
     }
 
     /// Adds a track of peer `owner`; returns its number. Without `signal_ssrc` the server must
@@ -215,7 +223,7 @@ impl PeerState {
             extensions,
             transport_feedback: self.transport_cc,
             dtls_role: self.dtls_role,
-            sctp: None,
+            sctp: self.sctp,
         }
     }
 }

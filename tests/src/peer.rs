@@ -18,6 +18,7 @@ use str0m::rtp::rtcp::Rtcp;
 use str0m::rtp::{Extension, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use crate::channels::Seen;
 use crate::payload::{self, Stamp};
 
 /// Header extension id of MID on every test transport.
@@ -166,7 +167,7 @@ pub struct RtcpCount {
 
 /// The peer.
 pub struct Peer {
-    rtc: Rtc,
+    pub(crate) rtc: Rtc,
     local: SocketAddr,
     types: PayloadTypes,
     outbox: VecDeque<Datagram>,
@@ -181,6 +182,8 @@ pub struct Peer {
     pub received: Vec<Received>,
     /// MIDs and RIDs for which a key frame was asked since the owner last looked.
     pub key_frames_wanted: Vec<(Mid, Option<Rid>)>,
+    /// Data channels.
+    pub seen: Seen,
     /// RTCP that arrived (with `watch_rtcp`).
     pub rtcp_in: RtcpCount,
     /// RTCP that was sent (with `watch_rtcp`).
@@ -220,6 +223,7 @@ impl Peer {
             failure: None,
             received: Vec::new(),
             key_frames_wanted: Vec::new(),
+            seen: Seen::default(),
             rtcp_in: RtcpCount::default(),
             rtcp_out: RtcpCount::default(),
         };
@@ -387,7 +391,7 @@ impl Peer {
                 RawPacket::RtcpTx(rtcp) => count(&mut self.rtcp_out, &rtcp),
                 _ => {}
             },
-            _ => {}
+            other => self.on_channel_event(other, now),
         }
     }
 

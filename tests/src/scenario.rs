@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use common::command::SctpFacts;
 use common::limits;
 use str0m::config::DtlsVersion;
 
@@ -56,6 +57,8 @@ pub struct Join {
     pub impostor: bool,
     /// Whether it sends transport-wide sequence numbers and answers them with feedback.
     pub transport_cc: bool,
+    /// SCTP, if it has data channels.
+    pub sctp: Option<SctpFacts>,
 }
 
 impl Join {
@@ -69,6 +72,7 @@ impl Join {
             serves_dtls: false,
             impostor: false,
             transport_cc: false,
+            sctp: None,
         }
     }
 
@@ -80,6 +84,12 @@ impl Join {
     /// The same peer with transport-wide sequence numbers and feedback, as browsers have them.
     pub fn estimated(self) -> Self {
         Self { transport_cc: true, ..self }
+    }
+
+    /// The same peer with data channels.
+    pub fn with_channels(self) -> Self {
+        let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
+        Self { sctp: Some(facts), ..self }
     }
 
     /// The same peer on other links.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::command::{Command, LayerChoice};
+use common::command::{Command, LayerChoice, SctpFacts};
 use common::counters::Counters;
 use common::event::{CloseReason, Event};
 use common::id::{CoreId, PeerId};
@@ -125,9 +125,13 @@ impl Sim {
             fingerprint[0] ^= 1;
         }
         self.world.open_claim(id);
-        self.control.add_peer(id, fingerprint, join.transport_cc);
+        let place = self.control.add_peer(id, fingerprint, join.transport_cc);
         if join.serves_dtls {
             self.control.make_dtls_client(number);
+        }
+        if let Some(facts) = join.sctp {
+            peer.start_sctp(true, self.world.now);
+            self.control.negotiate_sctp(place, facts);
         }
         self.owners.insert(inside, number);
         self.clients.push(Client {
@@ -207,6 +211,12 @@ impl Sim {
         self.control.add_subscription(client, track, spec);
         self.push_commands();
         number
+    }
+
+    /// Says that a peer negotiated SCTP.
+    pub fn negotiate_sctp(&mut self, client: usize, facts: SctpFacts) {
+        self.control.negotiate_sctp(client, facts);
+        self.push_commands();
     }
 
     /// Says which encoding a subscription shows.

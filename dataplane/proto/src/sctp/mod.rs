@@ -14,6 +14,8 @@ mod backend;
 mod dcep;
 mod guard;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
