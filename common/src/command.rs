@@ -5,7 +5,7 @@
 //! claimed it ([`crate::event::Event::Claimed`]); [`Command::Reach`] goes to the core of the
 //! track's publisher.
 
-use crate::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use crate::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
 use crate::media::{Codec, ExtensionMap, Label, MediaKind};
 
 /// One change of a core's tables.
@@ -42,6 +42,31 @@ pub enum Command {
         /// Whether it wants them.
         wanted: bool,
     },
+    /// Adds a published data channel to a peer, or replaces its facts.
+    PublishChannel(ChannelFacts),
+    /// Ends a published data channel: its stream is reset (RFC 8831 section 6.7). Its subscriptions
+    /// are ended by commands of their own.
+    UnpublishChannel {
+        /// The channel to end.
+        channel: ChannelId,
+    },
+    /// Adds a subscriber to a data channel, or replaces its facts: `can_reply` may change, and
+    /// `channel_core` when the publisher moved.
+    SubscribeChannel(ChannelSubscriptionFacts),
+    /// Ends a subscription of a data channel: its stream is reset.
+    UnsubscribeChannel {
+        /// The subscription to end.
+        subscription: ChannelSubscriptionId,
+    },
+    /// Tells the core of a channel's publisher that `core` has subscribers of it (or none any more).
+    ReachChannel {
+        /// The published channel.
+        channel: ChannelId,
+        /// The core that wants (or no longer wants) its messages.
+        core: CoreId,
+        /// Whether it wants them.
+        wanted: bool,
+    },
 }
 
 /// What a core must know of a peer beside what it derives from the ICE user name.
@@ -56,6 +81,32 @@ pub struct PeerFacts {
     /// Whether the peer answers transport-wide sequence numbers of ours with feedback (it
     /// negotiated `transport-cc` where it receives).
     pub transport_feedback: bool,
+    /// Which side sends the DTLS ClientHello (RFC 8842).
+    pub dtls_role: DtlsRole,
+    /// SCTP over its DTLS (RFC 8841), when an application section was negotiated.
+    pub sctp: Option<SctpFacts>,
+}
+
+/// Our side of the DTLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DtlsRole {
+    /// We answer a ClientHello (`a=setup:passive` of ours).
+    #[default]
+    Server,
+    /// We send it (`a=setup:passive` of the remote side).
+    Client,
+}
+
+/// What the remote side said of its SCTP association (RFC 8841).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SctpFacts {
+    /// Its SCTP port (`a=sctp-port`).
+    pub port: u16,
+    /// Largest message it takes, in bytes (`a=max-message-size`); 0: any.
+    pub max_message_size: u32,
+    /// Whether we open the channel `server-events` in band on stream 0 (RFC 8832) once the
+    /// association is up: the transport came by an offer of ours, and the client waits for it.
+    pub server_events: bool,
 }
 
 /// Most payload types one media section carries through negotiation.
@@ -160,4 +211,58 @@ pub struct SubscribeFacts {
     pub payloads: Vec<PayloadMapping>,
     /// Which encoding to show.
     pub layers: LayerChoice,
+}
+
+/// How hard a data channel tries (RFC 8831 section 6.4, RFC 8832 section 5.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reliability {
+    /// Whether messages arrive in the order they were sent.
+    pub ordered: bool,
+    /// When a message is given up.
+    pub limit: ReliabilityLimit,
+}
+
+/// When a message of a data channel is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReliabilityLimit {
+    /// Never: reliable.
+    Never,
+    /// After so many retransmissions.
+    Retransmits(u16),
+    /// So many milliseconds after it was given to the transport.
+    Lifetime(u16),
+}
+
+/// Facts of a published data channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelFacts {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The peer that publishes it.
+    pub peer: PeerId,
+    /// SCTP stream of the publisher's association it arrives on.
+    pub stream: u16,
+    /// How replies of a subscriber are sent to the publisher.
+    pub reliability: Reliability,
+}
+
+/// Facts of one subscriber of a data channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelSubscriptionFacts {
+    /// The subscription.
+    pub subscription: ChannelSubscriptionId,
+    /// The peer that receives it.
+    pub peer: PeerId,
+    /// The channel.
+    pub channel: ChannelId,
+    /// The core on which the channel's publisher lives.
+    pub channel_core: CoreId,
+    /// SCTP stream of the subscriber's association.
+    pub stream: u16,
+    /// The publisher's reliability, used towards the subscriber.
+    pub reliability: Reliability,
+    /// Hold messages until the subscriber's first one, which is swallowed.
+    pub wait_for_ack: bool,
+    /// Pass the subscriber's messages on to the publisher (else they are dropped).
+    pub can_reply: bool,
 }

@@ -144,6 +144,16 @@ pub struct Counters {
     pub handshakes: u64,
     /// Microseconds those took in sum, from the first authenticated check.
     pub handshake_us: u64,
+    /// Messages of published data channels that arrived (from publishers at home on this core).
+    pub channel_in: u64,
+    /// Messages given to the associations of subscribers, and replies to those of publishers.
+    pub channel_out: u64,
+    /// Messages of data channels that were dropped, once for each that should have got it: of no
+    /// channel, early ones beyond their bound, or for a receiver whose queue was full.
+    pub channel_dropped: u64,
+    /// SCTP packets that were refused: malformed, out of state, or beyond what an association may
+    /// hold. (Their datagrams are counted in `control_in`.)
+    pub sctp_rejected: u64,
     /// Dropped, by reason ([`Drop`] as index).
     pub drops: [u64; Drop::ALL.len()],
     /// Gauge: peers at home on this core.
@@ -152,6 +162,10 @@ pub struct Counters {
     pub tracks: u64,
     /// Gauge: subscriptions of those peers.
     pub subscriptions: u64,
+    /// Gauge: published data channels of those peers.
+    pub channels: u64,
+    /// Gauge: subscriptions of data channels of those peers.
+    pub channel_subscriptions: u64,
 }
 
 impl Counters {

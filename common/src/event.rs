@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{CoreId, PeerId, TrackId};
+use crate::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, TrackId};
 
 /// Something the control plane wants to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +51,48 @@ pub enum Event {
         /// The track.
         track: TrackId,
     },
+    /// The SCTP association of `peer` is up: its data channels carry messages.
+    SctpConnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The SCTP association of `peer` failed or was aborted; media goes on.
+    SctpClosed {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The publisher reset the stream of its channel.
+    ChannelClosed {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A stream that carried a channel is free again: the channel ended, and both directions were
+    /// reset (RFC 8831 section 6.7). Reported once for each channel the core was told of, whoever
+    /// ended it, and behind the event that tells its end; not when the association or peer ended.
+    StreamFreed {
+        /// The peer.
+        peer: PeerId,
+        /// The SCTP stream.
+        stream: u16,
+    },
+    /// A subscription of a data channel ended on the core.
+    ChannelSubscriptionClosed {
+        /// The subscription.
+        subscription: ChannelSubscriptionId,
+        /// Why.
+        reason: ChannelCloseReason,
+    },
+}
+
+/// Why a subscription of a data channel ended on its core.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChannelCloseReason {
+    /// The subscriber reset the stream.
+    Reset,
+    /// `waitForAck`, and no message came within [`crate::limits::CHANNEL_ACK_MAX`].
+    Unacknowledged,
+    /// A reliable channel's subscriber did not take its messages: its queue was full.
+    Overflow,
 }
 
 /// Why a peer ended.

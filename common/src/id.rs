@@ -46,3 +46,11 @@ generational_id! {
     /// One subscriber's copy of a track: an outbound RTP stream with an SSRC of our own.
     SubscriptionId
 }
+generational_id! {
+    /// One published data channel: a name under which a session sends messages to its subscribers.
+    ChannelId
+}
+generational_id! {
+    /// One subscriber's end of a published data channel: a stream of its own SCTP association.
+    ChannelSubscriptionId
+}

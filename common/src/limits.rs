@@ -51,3 +51,42 @@ pub const COMMAND_LANE: usize = 4_096;
 pub const EVENT_LANE: usize = 65_536;
 /// Depth of the media lane from one core to one other. When full frames are dropped and counted.
 pub const FRAME_LANE: usize = 2_048;
+
+/// Most published data channels on one node.
+pub const CHANNELS_MAX: usize = 1 << 16;
+/// Most subscriptions of data channels on one node.
+pub const CHANNEL_SUBSCRIPTIONS_MAX: usize = 1 << 18;
+/// Largest message of a data channel in bytes, announced as `a=max-message-size` (what browsers
+/// announce themselves).
+pub const CHANNEL_MESSAGE_MAX: usize = 256 << 10;
+/// SCTP streams one association may use, both ways (RFC 8832 allows 65,535). Chosen: as many as
+/// the API can hand out to one session.
+pub const SCTP_STREAMS_MAX: u16 = 1_024;
+/// `waitForAck`: how long a channel waits for its subscriber's first message.
+pub const CHANNEL_ACK_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes one association holds of messages that did not arrive whole yet, or out of order; also the
+/// window it announces. Chosen: the largest messages of three channels at a time.
+pub const SCTP_RECEIVE_BUFFER: usize = 1 << 20;
+const _: () = assert!(SCTP_RECEIVE_BUFFER >= 2 * CHANNEL_MESSAGE_MAX);
+/// DATA chunks among them, so that many small ones weigh no more. Chosen: full packets fill the
+/// buffer with fewer than 1,024.
+pub const SCTP_HELD_CHUNKS_MAX: usize = 4_096;
+/// How far a DATA chunk may be ahead of the first one that is missing, in chunks; those beyond are
+/// dropped as if the path had lost them. Chosen: more than a window of full packets.
+pub const SCTP_AHEAD_MAX: u32 = 2_048;
+/// Gaps between received DATA chunks beyond which only the first missing one is taken: what tells
+/// them to the sender must fit a packet.
+pub const SCTP_GAPS_MAX: usize = 200;
+/// What waits in one association to be sent or acknowledged, in bytes, with
+/// [`CHANNEL_MESSAGE_COST`] for each message. Chosen: a second of 8 Mbit/s.
+pub const SCTP_SEND_QUEUE: usize = 1 << 20;
+/// What a message weighs in a queue beside its bytes. Measured: a chunk of the SCTP library.
+pub const CHANNEL_MESSAGE_COST: usize = 256;
+const _: () = assert!(CHANNEL_MESSAGE_MAX + CHANNEL_MESSAGE_COST <= SCTP_SEND_QUEUE);
+/// What a subscription keeps while its stream is not open or not acknowledged, in bytes as above;
+/// the oldest messages go first.
+pub const CHANNEL_EARLY_MAX: usize = 512 << 10;
+const _: () = assert!(CHANNEL_MESSAGE_MAX + CHANNEL_MESSAGE_COST <= CHANNEL_EARLY_MAX);
+/// Channel messages that wait for room in the lane to one other core, in bytes as above.
+pub const CHANNEL_CROSSING_MAX: usize = 4 << 20;

@@ -58,7 +58,7 @@ impl Metrics {
 /// One counter of the block: name, help, place.
 type Column = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTERS: [Column; 17] = [
+const COUNTERS: [Column; 21] = [
     ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
     ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
     ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
@@ -75,13 +75,19 @@ const COUNTERS: [Column; 17] = [
     ("nacked_late", "Those of them that came too late to be of use", |c| c.nacked_late),
     ("asked", "Sequence numbers named in NACKs to publishers", |c| c.asked),
     ("repaired", "Lost packets of publishers that came when asked for", |c| c.repaired),
+    ("channel_in", "Messages of published data channels received", |c| c.channel_in),
+    ("channel_out", "Messages of data channels sent, replies included", |c| c.channel_out),
+    ("channel_dropped", "Messages of data channels dropped", |c| c.channel_dropped),
+    ("sctp_rejected", "SCTP packets refused", |c| c.sctp_rejected),
     ("handshakes", "Handshakes that ended in a connected peer", |c| c.handshakes),
 ];
 
-const GAUGES: [Column; 3] = [
+const GAUGES: [Column; 5] = [
     ("peers", "Peers at home on the core", |c| c.peers),
     ("tracks", "Published tracks of the core's peers", |c| c.tracks),
     ("subscriptions", "Subscriptions of the core's peers", |c| c.subscriptions),
+    ("channels", "Published data channels of the core's peers", |c| c.channels),
+    ("channel_subscriptions", "Subscriptions of data channels", |c| c.channel_subscriptions),
 ];
 
 #[derive(Debug)]

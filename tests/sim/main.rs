@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bandwidth;
+mod channels;
 mod chaos;
 mod close;
 mod connect;

@@ -1,6 +1,7 @@
 //! Harness of the tests that cross crate borders: simulation, remote peers, oracles.
 
 mod client;
+pub mod channels;
 pub mod control;
 pub mod decoder;
 pub mod link;

@@ -1,5 +1,5 @@
 //! A remote peer built on somebody else's WebRTC stack (str0m, sans-IO, RTP mode): ICE controlling
-//! agent, DTLS client, SRTP, NACK and reports. Driven by the simulation, the loopback tests and the
+//! agent, DTLS client or server, SRTP, NACK and reports. Driven by the simulation, the loopback tests and the
 //! load generator with datagrams and instants; owns no socket and reads no clock. It is the judge of
 //! our engine and must therefore never use our own protocol code.
 
@@ -18,6 +18,7 @@ use str0m::rtp::rtcp::Rtcp;
 use str0m::rtp::{Extension, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use crate::channels::Seen;
 use crate::payload::{self, Stamp};
 
 /// Header extension id of MID on every test transport.
@@ -64,6 +65,8 @@ pub struct PeerConfig {
     pub fingerprint: [u8; 32],
     /// DTLS version to offer.
     pub dtls: DtlsVersion,
+    /// Whether it waits for the server's ClientHello instead of sending its own.
+    pub serves_dtls: bool,
     /// Certificate to present; None makes a new one.
     pub certificate: Option<DtlsCert>,
     /// Payload types in use.
@@ -86,6 +89,7 @@ impl PeerConfig {
             password: String::new(),
             fingerprint: [0; 32],
             dtls: DtlsVersion::Dtls12,
+            serves_dtls: false,
             certificate: None,
             types: PUBLISHER_TYPES,
             watch_rtcp: true,
@@ -163,7 +167,7 @@ pub struct RtcpCount {
 
 /// The peer.
 pub struct Peer {
-    rtc: Rtc,
+    pub(crate) rtc: Rtc,
     local: SocketAddr,
     types: PayloadTypes,
     outbox: VecDeque<Datagram>,
@@ -178,6 +182,8 @@ pub struct Peer {
     pub received: Vec<Received>,
     /// MIDs and RIDs for which a key frame was asked since the owner last looked.
     pub key_frames_wanted: Vec<(Mid, Option<Rid>)>,
+    /// Data channels.
+    pub seen: Seen,
     /// RTCP that arrived (with `watch_rtcp`).
     pub rtcp_in: RtcpCount,
     /// RTCP that was sent (with `watch_rtcp`).
@@ -202,7 +208,7 @@ impl Peer {
             bytes: config.fingerprint.to_vec(),
         });
         direct.set_ice_controlling(true);
-        direct.start_dtls(true).expect("DTLS client starts");
+        direct.start_dtls(!config.serves_dtls).expect("DTLS starts");
         if config.transport_cc {
             direct.enable_twcc_feedback();
         }
@@ -217,6 +223,7 @@ impl Peer {
             failure: None,
             received: Vec::new(),
             key_frames_wanted: Vec::new(),
+            seen: Seen::default(),
             rtcp_in: RtcpCount::default(),
             rtcp_out: RtcpCount::default(),
         };
@@ -384,7 +391,7 @@ impl Peer {
                 RawPacket::RtcpTx(rtcp) => count(&mut self.rtcp_out, &rtcp),
                 _ => {}
             },
-            _ => {}
+            other => self.on_channel_event(other, now),
         }
     }
 

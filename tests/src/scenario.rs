@@ -1,12 +1,15 @@
 //! What a simulated run is set up with: the whole ([`SimConfig`]) and each remote peer ([`Join`]).
 //! Values only; the run itself is in `sim`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use common::command::SctpFacts;
 use common::limits;
 use str0m::config::DtlsVersion;
 
 use crate::link::LinkConfig;
+use crate::peer::{PUBLISHER_TYPES, PeerConfig, SUBSCRIBER_TYPES};
 
 /// How a simulation is set up.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +53,14 @@ pub struct Join {
     pub dtls: DtlsVersion,
     /// Whether it publishes (its payload types differ from a subscriber's).
     pub publisher: bool,
+    /// Whether it is the DTLS server, so that the engine sends the ClientHello.
+    pub serves_dtls: bool,
     /// Whether the control plane is told a wrong certificate fingerprint.
     pub impostor: bool,
     /// Whether it sends transport-wide sequence numbers and answers them with feedback.
     pub transport_cc: bool,
+    /// SCTP, if it has data channels.
+    pub sctp: Option<SctpFacts>,
 }
 
 impl Join {
@@ -64,8 +71,10 @@ impl Join {
             down: LinkConfig::default(),
             dtls: DtlsVersion::Dtls12,
             publisher: true,
+            serves_dtls: false,
             impostor: false,
             transport_cc: false,
+            sctp: None,
         }
     }
 
@@ -77,6 +86,24 @@ impl Join {
     /// The same peer with transport-wide sequence numbers and feedback, as browsers have them.
     pub fn estimated(self) -> Self {
         Self { transport_cc: true, ..self }
+    }
+
+    /// The same peer with data channels.
+    pub fn with_channels(self) -> Self {
+        let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
+        Self { sctp: Some(facts), ..self }
+    }
+
+    /// The set-up of the peer itself, at its own address and towards the server's.
+    pub(crate) fn peer_config(&self, local: SocketAddr, server: SocketAddr) -> PeerConfig {
+        PeerConfig {
+            dtls: self.dtls,
+            serves_dtls: self.serves_dtls,
+            transport_cc: self.transport_cc,
+            publishes: self.publisher,
+            types: if self.publisher { PUBLISHER_TYPES } else { SUBSCRIBER_TYPES },
+            ..PeerConfig::new(local, server)
+        }
     }
 
     /// The same peer on other links.

@@ -19,6 +19,8 @@ fn facts(peer: PeerId) -> PeerFacts {
         fingerprint: [7; 32],
         extensions: ExtensionMap::default(),
         transport_feedback: false,
+        dtls_role: common::command::DtlsRole::Server,
+        sctp: None,
     }
 }
 
@@ -50,7 +52,7 @@ fn subscribed(subscription: SubscriptionId, peer: PeerId, track: TrackId) -> Sub
 }
 
 /// Commands as short texts, with the core they go to.
-fn drain(out: &mut Outbox) -> Vec<String> {
+pub(super) fn drain(out: &mut Outbox) -> Vec<String> {
     out.drain(..)
         .map(|(core, command)| {
             let text = match command {
@@ -67,6 +69,22 @@ fn drain(out: &mut Outbox) -> Vec<String> {
                 }
                 Command::Reach { track, core, wanted } => {
                     format!("reach {} core {} {wanted}", track.index, core.0)
+                }
+                Command::PublishChannel(facts) => {
+                    format!("publish channel {} at {}", facts.channel.index, facts.stream)
+                }
+                Command::UnpublishChannel { channel } => {
+                    format!("unpublish channel {}", channel.index)
+                }
+                Command::SubscribeChannel(facts) => format!(
+                    "subscribe channel {} to {} on {}",
+                    facts.subscription.index, facts.channel.index, facts.channel_core.0
+                ),
+                Command::UnsubscribeChannel { subscription } => {
+                    format!("unsubscribe channel {}", subscription.index)
+                }
+                Command::ReachChannel { channel, core, wanted } => {
+                    format!("reach channel {} core {} {wanted}", channel.index, core.0)
                 }
             };
             format!("{}: {text}", core.0)

@@ -11,7 +11,7 @@ use crate::kit::table::FeedName;
 use crate::publish::Track;
 use crate::subscribe::Subscription;
 use crate::tables::Tables;
-use crate::transport::{Downlink, ReceiveBound};
+use crate::transport::{Channels, Downlink, ReceiveBound};
 
 /// Applies `command`.
 pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &mut impl Host) {
@@ -31,6 +31,15 @@ pub(crate) fn apply(tables: &mut Tables, command: Command, now: Instant, host: &
             tables.subscriptions.place(subscription).map(|place| tables.remove_subscription(place))
         }
         Command::Reach { track, core, wanted } => reach(tables, track, core, wanted),
+        Command::PublishChannel(facts) => tables.publish_channel(&facts, host),
+        Command::UnpublishChannel { channel } => tables.unpublish_channel(channel, host),
+        Command::SubscribeChannel(facts) => tables.subscribe_channel(&facts, now, host),
+        Command::UnsubscribeChannel { subscription } => {
+            tables.unsubscribe_channel(subscription, host)
+        }
+        Command::ReachChannel { channel, core, wanted } => {
+            tables.reach_channel(channel, core, wanted)
+        }
     };
     tables.gauge();
 }
@@ -45,6 +54,8 @@ fn set_peer(
     let peers = tables.peers.len();
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
+    peer.dtls_role = facts.dtls_role;
+    peer.initiate(now);
     let numbered = peer.downlink.is_some();
     if !facts.transport_feedback {
         peer.downlink = None;
@@ -59,6 +70,11 @@ fn set_peer(
         for subscription in &peer.subscriptions {
             tables.subscriptions.at_mut(*subscription).map(Subscription::rename);
         }
+    }
+    if let Some(facts) = &facts.sctp {
+        let peer = tables.peers.at_mut(place)?;
+        peer.channels.get_or_insert_with(|| Box::new(Channels::new(facts))).sctp.update(facts);
+        tables.start_channels(place, now);
     }
     tables.drive(place, None, now, host);
     Some(())

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use common::event::Event;
-use common::id::{CoreId, PeerId, TrackId};
+use common::id::{ChannelId, CoreId, PeerId, TrackId};
 
 use crate::kit::packet::Packet;
 
@@ -77,5 +77,26 @@ pub enum FrameHeader {
         track: TrackId,
         /// Index of the encoding.
         encoding: u8,
+    },
+    /// A message of a data channel for this core's subscribers. Bytes: the message, at most
+    /// [`common::limits::CHANNEL_MESSAGE_MAX`].
+    ChannelMessage {
+        /// The channel.
+        channel: ChannelId,
+        /// Whether it is a string.
+        text: bool,
+    },
+    /// Messages of a data channel were lost between the cores. No bytes.
+    ChannelGap {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A message of a subscriber for the publisher of a data channel. Bytes: the message. Towards
+    /// the publisher's core.
+    ChannelReply {
+        /// The channel.
+        channel: ChannelId,
+        /// Whether it is a string.
+        text: bool,
     },
 }

@@ -55,6 +55,7 @@ impl Shard {
         host: &mut impl Host,
     ) {
         ingress::on_datagram(&mut self.tables, from, bytes, now, host);
+        self.tables.serve_channels(now, host);
     }
 
     /// Takes a frame from another core.
@@ -81,17 +82,27 @@ impl Shard {
             FrameHeader::KeyFrameWanted { track, encoding } => {
                 self.tables.on_key_frame_wanted(track, encoding, now, host);
             }
+            FrameHeader::ChannelMessage { channel, text } => {
+                self.tables.on_channel_frame(channel, text, bytes, host);
+            }
+            FrameHeader::ChannelGap { channel } => self.tables.on_channel_gap(channel, host),
+            FrameHeader::ChannelReply { channel, text } => {
+                self.tables.on_channel_reply(channel, text, bytes);
+            }
         }
+        self.tables.serve_channels(now, host);
     }
 
     /// Applies one command.
     pub fn on_command(&mut self, command: Command, now: Instant, host: &mut impl Host) {
         commands::apply(&mut self.tables, command, now, host);
+        self.tables.serve_channels(now, host);
     }
 
     /// Does everything that is due at `now`.
     pub fn on_deadline(&mut self, now: Instant, host: &mut impl Host) {
         self.ticker.run(&mut self.tables, now, host);
+        self.tables.serve_channels(now, host);
     }
 
     /// When [`Shard::on_deadline`] wants to be called next.

@@ -43,10 +43,11 @@ impl Ticker {
         if tables.peers.is_empty() && tables.feeds.is_empty() {
             return self.next + Duration::from_secs(1);
         }
-        match tables.paced.is_empty() {
+        let next = match tables.paced.is_empty() {
             true => self.next,
             false => self.next.min(self.next_pace),
-        }
+        };
+        tables.channel_timers.first().map_or(next, |(due, _)| next.min(*due))
     }
 
     /// Serves one phase if its time has come.
@@ -55,9 +56,11 @@ impl Ticker {
             self.next_pace = now + PACE;
             tables.pace(now, host);
         }
+        tables.on_channel_timers(now);
         if now < self.next {
             return;
         }
+        tables.crossing.flush(host);
         // Ticks that were missed are not made up for.
         self.next = now + TICK;
         let (phase, round) = (self.count % PHASES, self.count / PHASES);
@@ -104,6 +107,8 @@ fn serve_peer(
     if !peer.establish.is_connected() {
         return tables.drive(place, None, now, host);
     }
+    tables.expire_channels(place, now, host);
+    let Some(peer) = tables.peers.at_mut(place) else { return };
     if let Some(downlink) = &mut peer.downlink {
         downlink.congestion.on_tick(now);
         tables.pace_soon(place);

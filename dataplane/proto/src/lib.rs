@@ -6,6 +6,7 @@ pub mod classify;
 pub mod stun;
 pub mod ice;
 pub mod dtls;
+pub mod sctp;
 pub mod srtp;
 pub mod rtp;
 pub mod rtcp;

@@ -25,7 +25,7 @@ enum Level {
 }
 
 /// The modules of the engine, from the top down; stages in packet order.
-const MODULES: [(&str, Level); 16] = [
+const MODULES: [(&str, Level); 17] = [
     ("shard", Level::Shard),
     ("ingress", Level::Walk),
     ("setup", Level::Path),
@@ -40,6 +40,7 @@ const MODULES: [(&str, Level); 16] = [
     ("history", Level::Stage),
     ("route", Level::Stage),
     ("subscribe", Level::Stage),
+    ("channel", Level::Stage),
     ("kit", Level::Kit),
     ("host", Level::Kit),
 ];

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use common::id::{PeerId, SubscriptionId, TrackId};
+use common::id::{ChannelId, ChannelSubscriptionId, PeerId, SubscriptionId, TrackId};
 
 /// A name the control plane gave: an index and a generation.
 pub trait Name: Copy + PartialEq {
@@ -16,7 +16,7 @@ macro_rules! name {
         fn index(self) -> usize { self.index as usize }
     })* };
 }
-name!(PeerId, TrackId, SubscriptionId);
+name!(PeerId, TrackId, SubscriptionId, ChannelId, ChannelSubscriptionId);
 
 /// Names the feed of a track on this core: the same numbers as the track's, another table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,10 @@ pub type TrackPlace = Place<TrackId>;
 pub type SubscriptionPlace = Place<SubscriptionId>;
 /// Place of a feed.
 pub type FeedPlace = Place<FeedName>;
+/// Place of a data channel.
+pub type ChannelPlace = Place<ChannelId>;
+/// Place of a subscription of a data channel.
+pub type ChannelSubscriptionPlace = Place<ChannelSubscriptionId>;
 
 /// Position of an object within the table of objects named by `N`. Valid until the object is
 /// removed; whoever keeps one must be told of the removal.
@@ -53,6 +57,16 @@ impl<N> PartialEq for Place<N> {
     }
 }
 impl<N> Eq for Place<N> {}
+impl<N> PartialOrd for Place<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<N> Ord for Place<N> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
 impl<N> std::fmt::Debug for Place<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "#{}", self.0)

@@ -6,10 +6,10 @@ mod meter;
 use std::time::{Duration, Instant};
 
 use common::id::{CoreId, TrackId};
-use common::limits::CORES_MAX;
 use common::media::{Codec, MediaKind};
 
 use crate::kit::clock::ClockPair;
+use crate::kit::cores::CoreSet;
 use crate::kit::packet::Packet;
 use crate::kit::table::SubscriptionPlace;
 
@@ -48,11 +48,9 @@ pub(crate) struct Feed<I> {
     pub subscriptions: Vec<SubscriptionPlace>,
     /// Encodings seen.
     pub encodings: Vec<FeedEncoding<I>>,
-    /// Other cores that want the packets, a bit each.
-    cores: u64,
+    /// Other cores that want the packets.
+    cores: CoreSet,
 }
-
-const _: () = assert!(CORES_MAX <= 64);
 
 impl<I> FeedEncoding<I> {
     /// Counts a packet of `len` bytes. Key frames are left out: each comes because somebody asked,
@@ -79,7 +77,7 @@ impl<I> Feed<I> {
             published: false,
             subscriptions: Vec::new(),
             encodings: Vec::new(),
-            cores: 0,
+            cores: CoreSet::default(),
         }
     }
 
@@ -90,33 +88,23 @@ impl<I> Feed<I> {
 
     /// Whether anyone gets its packets.
     pub(crate) fn is_watched(&self) -> bool {
-        !self.subscriptions.is_empty() || self.cores != 0
+        !self.subscriptions.is_empty() || !self.cores.is_empty()
     }
 
     /// The other cores that want the packets.
     pub(crate) fn cores(&self) -> impl Iterator<Item = CoreId> + use<I> {
-        let mut left = self.cores;
-        std::iter::from_fn(move || {
-            let next = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
-            (next < 64).then_some(CoreId(next as u8))
-        })
+        self.cores.iter()
     }
 
     /// Adds or removes a core.
     pub(crate) fn reach(&mut self, core: CoreId, wanted: bool) {
-        let Some(bit) = 1u64.checked_shl(u32::from(core.0)) else { return };
-        if wanted {
-            self.cores |= bit;
-        } else {
-            self.cores &= !bit;
-        }
+        self.cores.set(core, wanted);
     }
 
     /// The track is gone for good: only subscriptions keep the feed.
     pub(crate) fn end(&mut self) {
         self.published = false;
-        self.cores = 0;
+        self.cores = CoreSet::default();
     }
 
     /// Removes a subscription.
@@ -176,15 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cores_come_and_go() {
+    fn an_ended_feed_has_no_cores() {
         let mut feed: Feed<()> = Feed::new(TrackId::new(1, 1), MediaKind::Video, CoreId(0));
-        for core in [3, 63, 0, 3] {
-            feed.reach(CoreId(core), true);
-        }
-        assert!(feed.cores().eq([CoreId(0), CoreId(3), CoreId(63)]));
-        feed.reach(CoreId(3), false);
-        feed.reach(CoreId(200), true);
-        assert!(feed.cores().eq([CoreId(0), CoreId(63)]));
+        feed.reach(CoreId(63), true);
+        assert!(feed.cores().eq([CoreId(63)]));
         assert!(feed.is_watched() && !feed.is_idle());
         feed.end();
         assert!(!feed.is_watched() && feed.is_idle());

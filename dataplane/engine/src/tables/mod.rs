@@ -3,20 +3,24 @@
 
 mod allocate;
 mod asks;
+mod channels;
 mod egress;
+mod messages;
 mod peers;
 mod reports;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use common::counters::{Counters, Drop};
-use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use common::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
 use common::media::MediaKind;
 use proto::dtls::Certificate;
 use proto::ice::NodeSecret;
 
+use crate::channel::{Channel, ChannelSubscription, Crossing};
 use crate::demux::Flows;
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
@@ -91,6 +95,16 @@ pub(crate) struct Tables {
     pub subscriptions: Table<SubscriptionId, Subscription>,
     /// Peers whose packets wait for their pace, or that are probed.
     pub paced: Vec<PeerPlace>,
+    /// Data channels that this core publishes or has subscribers of.
+    pub channels: Table<ChannelId, Channel>,
+    /// Their subscribers of this core.
+    pub channel_subscriptions: Table<ChannelSubscriptionId, ChannelSubscription>,
+    /// Their messages that wait for room in the lanes to other cores.
+    pub crossing: Crossing,
+    /// Peers whose association has something to do in this call.
+    channels_due: Vec<PeerPlace>,
+    /// Peers by the instant at which their association wants to be served.
+    pub channel_timers: BTreeSet<(Instant, PeerPlace)>,
     /// Memory of [`Tables::allocate`], kept between its calls.
     shares: Vec<allocate::Share>,
     /// The peer whose input is being processed: it ends if that panics.
@@ -129,6 +143,11 @@ impl Tables {
             feeds: Table::new(),
             subscriptions: Table::new(),
             paced: Vec::new(),
+            channels: Table::new(),
+            channel_subscriptions: Table::new(),
+            crossing: Crossing::default(),
+            channels_due: Vec::new(),
+            channel_timers: BTreeSet::new(),
             shares: Vec::new(),
             serving: None,
         }
@@ -180,6 +199,7 @@ impl Tables {
         self.counters.peers = self.peers.len() as u64;
         self.counters.tracks = self.tracks.len() as u64;
         self.counters.subscriptions = self.subscriptions.len() as u64;
+        self.counters.channel_subscriptions = self.channel_subscriptions.len() as u64;
     }
 }
 

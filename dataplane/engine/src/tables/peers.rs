@@ -36,10 +36,24 @@ impl Tables {
                     let peer = peer.id;
                     host.event(Event::Connected { peer, setup, profile });
                     self.ask_for_first_pictures(place, now, host);
+                    self.start_channels(place, now);
+                }
+                Progress::Application(len) => {
+                    let packet = slot.get(..len).unwrap_or_default().to_vec();
+                    self.on_sctp(place, &packet, now);
                 }
                 Progress::Failed(reason) => return self.close(place, reason, now, host),
                 Progress::Idle => return,
             }
+        }
+    }
+
+    /// Starts the association of a peer whose handshake is complete.
+    pub(crate) fn start_channels(&mut self, place: PeerPlace, now: Instant) {
+        let peer = self.peers.at_mut(place).filter(|peer| peer.establish.is_connected());
+        if let Some(channels) = peer.and_then(|peer| peer.channels.as_mut()) {
+            channels.sctp.start(now);
+            self.list_channels(place);
         }
     }
 
@@ -52,6 +66,7 @@ impl Tables {
         host: &mut impl Host,
     ) {
         self.say_goodbye(place, now, host);
+        self.forget_channels(place);
         let Some(mut peer) = self.peers.remove(place) else { return };
         for path in peer.ice.paths() {
             self.flows.unbind(path, place);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::command::DtlsRole;
 use common::event::{CloseReason, SrtpProfile};
 use common::limits::HANDSHAKE_MAX;
 use proto::dtls::{Certificate, Dtls, DtlsError, DtlsOutput};
@@ -22,6 +23,8 @@ pub(crate) enum Progress {
         /// From the first authenticated check to here.
         setup: Duration,
     },
+    /// Plaintext of this many bytes lies in the buffer: one SCTP packet (RFC 8261).
+    Application(usize),
     /// The peer must end.
     Failed(CloseReason),
     /// Nothing more now.
@@ -36,10 +39,13 @@ pub(crate) struct Establish {
     promised: Option<[u8; 32]>,
     presented: Option<(Keying, SrtpProfile, [u8; 32])>,
     connected: bool,
+    /// The newest plaintext that came before the certificate was known to match: an INIT, which is
+    /// resent only after seconds.
+    early: Option<Box<[u8]>>,
 }
 
 impl Establish {
-    /// Starts in the server role.
+    /// Waits for a ClientHello.
     pub(crate) fn new(certificate: &Arc<Certificate>, now: Instant) -> Self {
         Self {
             dtls: Dtls::new(certificate, now),
@@ -48,6 +54,7 @@ impl Establish {
             promised: None,
             presented: None,
             connected: false,
+            early: None,
         }
     }
 
@@ -55,6 +62,17 @@ impl Establish {
     /// only as long as no certificate was presented.
     pub(crate) fn promise(&mut self, fingerprint: [u8; 32]) {
         self.promised = Some(fingerprint);
+    }
+
+    /// Sends our ClientHello with the next [`Establish::poll`]. False when the handshake runs
+    /// already. To be called when a path proved itself.
+    pub(crate) fn connect(&mut self, now: Instant) -> bool {
+        self.dtls.connect(now)
+    }
+
+    /// Our role in the handshake.
+    pub(crate) fn role(&self) -> DtlsRole {
+        self.dtls.role()
     }
 
     /// Takes one datagram. False: it was not acceptable and changed nothing.
@@ -90,19 +108,40 @@ impl Establish {
 
     /// Asks for the next step; call until [`Progress::Idle`] or [`Progress::Failed`].
     pub(crate) fn poll(&mut self, buffer: &mut [u8], now: Instant) -> Progress {
+        if self.connected
+            && let Some(early) = self.early.take()
+            && let Some(place) = buffer.get_mut(..early.len())
+        {
+            place.copy_from_slice(&early);
+            return Progress::Application(early.len());
+        }
         loop {
             match self.dtls.poll(buffer, now) {
                 DtlsOutput::Datagram(datagram) => return Progress::Send(datagram.len()),
                 DtlsOutput::Connected { keying, profile, peer_fingerprint } => {
                     self.presented = Some((keying, profile, peer_fingerprint));
                 }
-                DtlsOutput::ApplicationData(_) => {}
+                DtlsOutput::ApplicationData(plain) if self.connected => {
+                    return Progress::Application(plain.len());
+                }
+                DtlsOutput::ApplicationData(plain) => self.early = Some(plain.into()),
                 DtlsOutput::Closed => return Progress::Failed(CloseReason::CloseNotify),
                 DtlsOutput::Deadline(deadline) => {
                     self.deadline = Some(deadline);
                     return self.verdict(now);
                 }
             }
+        }
+    }
+
+    /// Sends plaintext with the next [`Establish::poll`].
+    ///
+    /// # Errors
+    /// The peer must end for the reason given.
+    pub(crate) fn send(&mut self, plain: &[u8], now: Instant) -> Result<(), CloseReason> {
+        match self.dtls.send_application(plain, now) {
+            Ok(()) | Err(DtlsError::Rejected) => Ok(()),
+            Err(DtlsError::Fatal(_)) => Err(CloseReason::HandshakeFailed),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod bound;
+mod channels;
 mod downlink;
 mod establish;
 mod peer;
@@ -11,6 +12,7 @@ mod traces;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use bound::ReceiveBound;
+pub(crate) use channels::{Channels, End};
 pub(crate) use downlink::{Downlink, Waiting};
 pub(crate) use establish::Progress;
 pub(crate) use peer::{Outlet, Peer, PeerConfig};

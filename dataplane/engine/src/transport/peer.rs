@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::command::DtlsRole;
 use common::id::PeerId;
 use common::media::ExtensionMap;
 use proto::dtls::Certificate;
@@ -13,6 +14,7 @@ use proto::srtp::{Keying, Open, Seal};
 
 use super::arrivals::Arrivals;
 use super::bound::ReceiveBound;
+use super::channels::Channels;
 use super::downlink::Downlink;
 use super::establish::Establish;
 use super::streams::Streams;
@@ -36,6 +38,8 @@ pub(crate) struct Peer {
     pub ice: IceLite,
     /// DTLS.
     pub establish: Establish,
+    /// Our DTLS role by its facts.
+    pub dtls_role: DtlsRole,
     /// Ids of header extensions on this transport.
     pub extensions: ExtensionMap,
     /// Inbound SSRCs.
@@ -52,6 +56,8 @@ pub(crate) struct Peer {
     pub bound: Option<ReceiveBound>,
     /// Estimate and pacing of what is sent, where the peer sends transport-wide feedback.
     pub downlink: Option<Box<Downlink>>,
+    /// Data channels, where SCTP was negotiated.
+    pub channels: Option<Box<Channels>>,
     /// Smoothed round-trip time, once a report told it.
     pub round_trip: Option<Duration>,
     keys: Option<Box<Keys>>,
@@ -83,6 +89,7 @@ impl Peer {
             id: config.id,
             ice: IceLite::new(now),
             establish: Establish::new(config.certificate, now),
+            dtls_role: DtlsRole::Server,
             extensions: ExtensionMap::default(),
             streams: Streams::new(),
             tracks: Vec::new(),
@@ -91,17 +98,26 @@ impl Peer {
             arrivals: None,
             bound: None,
             downlink: None,
+            channels: None,
             round_trip: None,
             keys: None,
         }
     }
 
-    /// Installs the keys of a finished handshake. We are the DTLS server: the client's write keys
-    /// open what arrives.
+    /// Begins the handshake when that is ours to do and a path was nominated. True: drive it.
+    pub(crate) fn initiate(&mut self, now: Instant) -> bool {
+        self.dtls_role == DtlsRole::Client
+            && self.ice.selected().is_some()
+            && self.establish.connect(now)
+    }
+
+    /// Installs the keys of a finished handshake (RFC 5764 section 4.2: one side's write keys open
+    /// what arrives at the other).
     pub(crate) fn install(&mut self, keying: &Keying) {
+        let server = self.establish.role() == DtlsRole::Server;
         self.keys = Some(Box::new(Keys {
-            open: Open::new(keying, true),
-            seal: Seal::new(keying, false),
+            open: Open::new(keying, server),
+            seal: Seal::new(keying, !server),
             rtcp_index: 0,
         }));
     }
