@@ -69,9 +69,24 @@ impl Party {
     /// Opens one channel; its handle.
     fn open(&self, name: &str, from: Option<&Party>, wish: Value) -> Channel<'_> {
         let from = from.map(|party| party.id.clone());
-        let wanted = json!([{ "name": name, "from": from, "wish": wish }]);
+        let mut made = self.open_all(json!([{ "name": name, "from": from, "wish": wish }]));
+        made.remove(0)
+    }
+
+    fn open_all(&self, wanted: Value) -> Vec<Channel<'_>> {
         let made = self.call("open", &[self.joined["session"].clone(), wanted]);
-        Channel { party: self, handle: made[0]["handle"].clone(), stream: made[0]["id"].clone() }
+        let end = |made: &Value| Channel {
+            party: self,
+            handle: made["handle"].clone(),
+            stream: made["id"].clone(),
+        };
+        made.as_array().unwrap().iter().map(end).collect()
+    }
+
+    /// Publishes so many channels whose names begin alike.
+    fn publish_all(&self, name: &str, count: usize) -> Vec<Channel<'_>> {
+        let wanted = (0..count).map(|at| json!({ "name": format!("{name}{at}") }));
+        self.open_all(wanted.collect())
     }
 
     fn publish(&self, name: &str) -> Channel<'_> {
@@ -84,8 +99,13 @@ impl Party {
 
     /// A PUT on one of the session's endpoints, for one channel.
     fn put(&self, verb: &str, channel: Value) -> Value {
+        self.put_all(verb, json!([channel]))
+    }
+
+    /// The same for several.
+    fn put_all(&self, verb: &str, channels: Value) -> Value {
         let path = format!("/sessions/{}/datachannels/{verb}", self.id);
-        let body = json!({ "dataChannels": [channel] });
+        let body = json!({ "dataChannels": channels });
         self.page.call("api", &[json!("PUT"), json!(path), body])
     }
 }
@@ -290,6 +310,30 @@ fn closed_channels_close_in_the_windows_and_are_published_again() {
         for streams in [streams, ends] {
             assert!((1..4).all(|at| streams[at] != streams[at - 1]), "{streams:?}");
         }
+    }
+}
+
+#[test]
+fn streams_come_back_after_all_were_used() {
+    let scene = Scene::start();
+    for browser in 0..scene.browsers.len() {
+        let (publisher, subscriber) = (scene.party(browser, json!({})), scene.party(0, json!({})));
+        let mut used = std::collections::BTreeSet::new();
+        // 17 times 64 are more than the 1,022 streams of an association.
+        for round in 0..17 {
+            let channels = publisher.publish_all(&format!("{round}-"), 64);
+            let again = channels.iter().position(|made| !used.insert(made.stream.as_u64()));
+            if let Some(at) = again {
+                let receiving = subscriber.pull(&publisher, &format!("{round}-{at}"));
+                let sent = channels[at].send(json!({ "text": "once more" }));
+                receiving.waits_for(&[sent]);
+            }
+            let ids: Vec<Value> =
+                channels.iter().map(|made| json!({ "id": made.stream })).collect();
+            publisher.put_all("close", json!(ids));
+            channels.iter().for_each(Channel::waits_for_close);
+        }
+        assert_eq!(used, (2..1_024).map(Some).collect());
     }
 }
 

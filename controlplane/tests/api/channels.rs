@@ -255,6 +255,13 @@ fn channels_are_published_pulled_closed_and_published_again() {
     // The publisher's policy counts, whatever the pull says.
     assert_eq!((&pulled[1]["ordered"], &pulled[1]["maxRetransmits"]), (&json!(false), &json!(0)));
 
+    for party in [&publisher, &subscriber] {
+        until("open channels", || {
+            std::thread::sleep(Duration::from_millis(50));
+            party.listed(&server).iter().all(|(_, status)| status == "active")
+        });
+    }
+
     let again = publisher.open(&server, &[local("chat")]);
     assert_eq!(code(&again[0]), "repeated_local_track_error");
     let again =
