@@ -54,8 +54,10 @@ pub enum StartError {
 pub struct Running {
     /// Where the API and the page are.
     pub http_addr: SocketAddr,
-    /// UDP port of all media.
+    /// Port of all media.
     pub media_port: u16,
+    /// Whether media may come over TCP too.
+    pub media_tcp: bool,
     /// Addresses told to clients.
     pub announced: Vec<SocketAddr>,
     /// The apps; the generated one when the settings name none.
@@ -121,6 +123,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running {
         http_addr,
         media_port,
+        media_tcp: config.media_tcp,
         announced,
         apps,
         driver,
@@ -175,6 +178,7 @@ fn media(config: &Config, random: &SystemRandom) -> Result<dataplane::Config, St
     let binds = config.media_binds.iter();
     let binds = binds.map(|ip| SocketAddr::new(*ip, config.media_port)).collect();
     let mut media = dataplane::Config::new(binds, config.cores, secret);
+    media.tcp = config.media_tcp;
     media.pinning = if config.pin { Pinning::Auto } else { Pinning::Off };
     media.driver = match config.driver {
         Driver::Auto => DriverChoice::Auto,

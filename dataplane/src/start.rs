@@ -192,6 +192,7 @@ pub(crate) fn start(config: Config) -> Result<DataPlane, StartError> {
     }
     let plane = DataPlane {
         port: binds[0].port(),
+        tcp: config.tcp,
         driver: waiting[0].ready.kind,
         fallback: waiting.iter_mut().find_map(|core| core.ready.fallback.take()),
         cores: connect(waiting),

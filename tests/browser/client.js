@@ -133,7 +133,8 @@ window.fan = (() => {
   // Takes the server's description; a relayed session knows the server by the relay's address.
   function remote({ pc, relay }, { type, sdp }) {
     const candidate = /^a=candidate:(\S+) 1 udp (\d+) \S+ \d+ /gm;
-    const moved = sdp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
+    const udp = sdp.replace(/^a=candidate:\S+ 1 tcp .*\r\n/gm, '');
+    const moved = udp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
     return pc.setRemoteDescription({ type, sdp: relay ? moved : sdp });
   }
 
