@@ -250,7 +250,7 @@ mod tests {
                 let config = io::DriverConfig {
                     binds: vec!["127.0.0.1:0".parse().unwrap()],
                     join: false,
-                    tcp: false,
+                    tcp_connections: 0,
                     choice: io::DriverChoice::Mmsg,
                     send_slots: 1,
                     receive_buffers: 1,

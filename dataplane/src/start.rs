@@ -40,8 +40,9 @@ pub struct Config {
     /// One or two addresses, at most one per family, both with the same port. Port 0 lets the
     /// system choose; [`DataPlane::port`] tells which.
     pub binds: Vec<SocketAddr>,
-    /// Whether TCP connections are accepted beside UDP, on the same addresses and port.
-    pub tcp: bool,
+    /// Most TCP connections of one core, beside UDP on the same addresses and port, at most
+    /// [`limits::TCP_CONNECTIONS_MAX`]; 0 listens for none.
+    pub tcp_connections: usize,
     /// Number of cores (threads), 1 to [`limits::CORES_MAX`].
     pub cores: usize,
     /// Whether and where they are pinned.
@@ -66,7 +67,7 @@ impl Config {
     pub fn new(binds: Vec<SocketAddr>, cores: usize, secret: [u8; 32]) -> Self {
         Self {
             binds,
-            tcp: true,
+            tcp_connections: limits::TCP_CONNECTIONS_MAX,
             cores,
             pinning: Pinning::Auto,
             driver: DriverChoice::Auto,
@@ -192,7 +193,7 @@ pub(crate) fn start(config: Config) -> Result<DataPlane, StartError> {
     }
     let plane = DataPlane {
         port: binds[0].port(),
-        tcp: config.tcp,
+        tcp: config.tcp_connections != 0,
         driver: waiting[0].ready.kind,
         fallback: waiting.iter_mut().find_map(|core| core.ready.fallback.take()),
         cores: connect(waiting),
@@ -282,7 +283,7 @@ fn open_core(
         driver: DriverConfig {
             binds: binds.to_vec(),
             join: core != 0,
-            tcp: config.tcp,
+            tcp_connections: config.tcp_connections,
             choice: config.driver,
             send_slots: config.send_slots,
             receive_buffers: config.receive_buffers,
@@ -343,7 +344,8 @@ fn connect(waiting: Vec<Waiting>) -> Vec<Handle> {
         }
         outbound.push(lanes);
     }
-    let (moves_in, moves): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(limits::TCP_MOVES)).unzip();
+    let (moves_in, moves): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| bounded(limits::TCP_MOVES)).unzip();
     let mut handles = Vec::with_capacity(count);
     let lanes = outbound.into_iter().zip(inbound).zip(moves);
     for (core, ((lanes, inbound), moves)) in waiting.into_iter().zip(lanes) {

@@ -300,7 +300,7 @@ mod tests {
         let mut driver = Driver::open(&DriverConfig {
             binds: vec!["127.0.0.1:0".parse().unwrap()],
             join: false,
-            tcp: false,
+            tcp_connections: 0,
             choice: DriverChoice::Mmsg,
             send_slots: 4,
             receive_buffers: 4,

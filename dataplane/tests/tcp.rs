@@ -119,7 +119,8 @@ fn strangers_get_no_answer_and_no_state() {
         let plane = start(driver, 1);
         let (ticket, gone) = (plane.open_peer().unwrap(), plane.open_peer().unwrap());
         plane.release_peer(gone.peer);
-        let forged = PeerTicket { pwd: "0123456789abcdef0123456789abcdef".into(), ..ticket.clone() };
+        let forged =
+            PeerTicket { pwd: "0123456789abcdef0123456789abcdef".into(), ..ticket.clone() };
         let noise: Vec<u8> = (0..400u32).map(|n| (n * 131 >> 3) as u8 | 0x80).collect();
         let messages = [frame(&noise), frame(&check(&forged, 1)), frame(&check(&gone, 2))];
         let mut strangers: Vec<TcpStream> = messages
@@ -210,7 +211,7 @@ fn a_stop_closes_connections_and_frees_the_port() {
         let stranger = TcpListener::bind(("::1", port)).unwrap();
         let binds = vec![format!("[::1]:{port}").parse().unwrap()];
         assert!(DataPlane::start(Config::new(binds.clone(), 1, [7; 32])).is_err());
-        let without = Config { tcp: false, ..Config::new(binds, 1, [7; 32]) };
+        let without = Config { tcp_connections: 0, ..Config::new(binds, 1, [7; 32]) };
         DataPlane::start(without).unwrap().stop();
         drop(stranger);
     }

@@ -382,6 +382,7 @@ window.fan = (() => {
     const codec = (report) => ((find(report.codecId) || {}).mimeType || '').split('/')[1] || null;
     const transport = reports.find((report) => report.type === 'transport') || {};
     const pair = find(transport.selectedCandidatePairId) || {};
+    const { protocol, address } = find(pair.remoteCandidateId) || {};
     return {
       state: pc.connectionState,
       cipher: transport.srtpCipher || null,
@@ -389,6 +390,7 @@ window.fan = (() => {
       roundTripMs: pair.currentRoundTripTime === undefined
         ? null : round(pair.currentRoundTripTime * 1000),
       available: pair.availableOutgoingBitrate || null,
+      path: { protocol, address },
       in: reports.filter((report) => report.type === 'inbound-rtp').map((report) => ({
         kind: report.kind,
         mid: report.mid,

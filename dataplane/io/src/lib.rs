@@ -61,8 +61,9 @@ pub struct DriverConfig {
     /// Whether another driver of this process has the port already and these sockets join its
     /// SO_REUSEPORT group. The first driver proves that nobody else has the port.
     pub join: bool,
-    /// Whether TCP connections are accepted on the same addresses and port.
-    pub tcp: bool,
+    /// Most TCP connections accepted on the same addresses and port, at most
+    /// [`common::limits::TCP_CONNECTIONS_MAX`]; 0 listens for none.
+    pub tcp_connections: usize,
     /// Which driver.
     pub choice: DriverChoice,
     /// Number of send slots, 1 to 32,768.
@@ -127,6 +128,7 @@ impl Driver {
             sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or_default();
         let done = |mut sends: SendQueue, mut receiver: Receiver, waker, fallback| {
             let acceptor = tcp::Acceptor::new(listeners, &sends.connections)?;
+            sends.connections.limit(config.tcp_connections);
             if let Some(descriptor) = acceptor.descriptor(&sends.connections) {
                 receiver.watch(&mut sends, descriptor);
             }

@@ -153,7 +153,15 @@ impl Receiver {
         let mut polled: Vec<_> =
             sockets.iter().map(|socket| interest(socket.descriptor(), libc::POLLIN)).collect();
         polled.push(interest(waker.descriptor(), libc::POLLIN));
-        Ok(Self { sockets, waker, inbox: Inbox::new(batch)?, turn: 0, more: false, watched: false, polled })
+        Ok(Self {
+            sockets,
+            waker,
+            inbox: Inbox::new(batch)?,
+            turn: 0,
+            more: false,
+            watched: false,
+            polled,
+        })
     }
 
     /// See [`crate::Driver::wait`].

@@ -80,7 +80,7 @@ fn open_all(config: &DriverConfig) -> io::Result<Group> {
             bind.set_port(first.local.port());
         }
         let socket = open_one(bind, config)?;
-        if config.tcp {
+        if config.tcp_connections != 0 {
             listeners.push(listen(socket.local, config.join)?);
         }
         sockets.push(socket);
@@ -152,7 +152,7 @@ mod tests {
         DriverConfig {
             binds: binds.iter().map(|bind| bind.parse().unwrap()).collect(),
             join,
-            tcp: true,
+            tcp_connections: 1,
             choice: DriverChoice::Auto,
             send_slots: 1,
             receive_buffers: 1,
@@ -192,7 +192,7 @@ mod tests {
         let bind = stranger.local_addr().unwrap().to_string();
         let error = open_group(&config(&[&bind], false)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let without = DriverConfig { tcp: false, ..config(&[&bind], false) };
+        let without = DriverConfig { tcp_connections: 0, ..config(&[&bind], false) };
         assert!(open_group(&without).unwrap().listeners.is_empty());
     }
 

@@ -17,7 +17,7 @@ fn config(choice: DriverChoice) -> DriverConfig {
     DriverConfig {
         binds: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
         join: false,
-        tcp: false,
+        tcp_connections: 0,
         choice,
         send_slots: 256,
         receive_buffers: 256,

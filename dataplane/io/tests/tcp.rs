@@ -10,8 +10,8 @@ use common::address::TransportAddress;
 use common::counters::TcpClose;
 use common::id::CoreId;
 use common::limits::{
-    DATAGRAM_MAX, TCP_IDLE_MAX, TCP_PER_ADDRESS_MAX, TCP_PROOF_MAX, TCP_QUEUE_BYTES,
-    TCP_UNPROVEN_BYTES_MAX, TCP_UNPROVEN_MAX,
+    DATAGRAM_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MAX, TCP_PER_ADDRESS_MAX, TCP_PROOF_MAX,
+    TCP_QUEUE_BYTES, TCP_UNPROVEN_BYTES_MAX, TCP_UNPROVEN_MAX,
 };
 use io::{Datagram, Driver, DriverChoice, DriverConfig, SendQueue};
 
@@ -22,7 +22,7 @@ fn config(choice: DriverChoice) -> DriverConfig {
     DriverConfig {
         binds: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
         join: false,
-        tcp: true,
+        tcp_connections: TCP_CONNECTIONS_MAX,
         choice,
         send_slots: 64,
         receive_buffers: 64,
@@ -32,6 +32,13 @@ fn config(choice: DriverChoice) -> DriverConfig {
 
 fn open(choice: DriverChoice) -> Driver {
     Driver::open(&config(choice)).unwrap()
+}
+
+/// More descriptors than a shell has by default: some tests open over a thousand connections.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
 fn connect(driver: &Driver, family: usize) -> TcpStream {
@@ -365,6 +372,7 @@ fn read_later(driver: &mut Driver, stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn one_address_has_its_share_and_no_more() {
+    raise_descriptors();
     for choice in BOTH {
         let mut driver = open(choice);
         let mut streams = Vec::new();
@@ -391,7 +399,22 @@ fn one_address_has_its_share_and_no_more() {
 }
 
 #[test]
+fn no_more_connections_than_were_allowed() {
+    for choice in BOTH {
+        let mut driver =
+            Driver::open(&DriverConfig { tcp_connections: 2, ..config(choice) }).unwrap();
+        let mut streams: Vec<TcpStream> =
+            (0..3).map(|family| connect(&driver, family % 2)).collect();
+        until(&mut driver, |driver| driver.tcp_counters().accepted == 3);
+        let counters = *driver.tcp_counters();
+        assert_eq!((counters.open, counters.refused), (2, 1), "{choice:?}");
+        assert_eq!(streams.iter_mut().filter(|stream| is_closed(stream)).count(), 1);
+    }
+}
+
+#[test]
 fn the_oldest_unproven_connection_makes_room() {
+    raise_descriptors();
     let mut driver = open(DriverChoice::Mmsg);
     let to = driver.local_addresses()[0];
     // Loopback has addresses enough to be many.
@@ -467,7 +490,7 @@ fn a_connection_moves_to_another_driver_with_what_it_had_not_read() {
 #[test]
 fn no_listener_without_the_setting() {
     for choice in BOTH {
-        let driver = Driver::open(&DriverConfig { tcp: false, ..config(choice) }).unwrap();
+        let driver = Driver::open(&DriverConfig { tcp_connections: 0, ..config(choice) }).unwrap();
         let refused = TcpStream::connect(driver.local_addresses()[0]).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         assert!(!driver.wants_sweep());

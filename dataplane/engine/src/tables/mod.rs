@@ -184,7 +184,12 @@ impl Tables {
 }
 
 /// Sends the slot lent last and counts it.
-pub(crate) fn send(counters: &mut Counters, host: &mut impl Host, to: TransportAddress, len: usize) {
+pub(crate) fn send(
+    counters: &mut Counters,
+    host: &mut impl Host,
+    to: TransportAddress,
+    len: usize,
+) {
     counters.datagrams_out += 1;
     counters.bytes_out += len as u64;
     host.commit(to, len);

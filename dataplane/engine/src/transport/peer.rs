@@ -143,7 +143,11 @@ impl Peer {
 
     /// Seals the compound RTCP packet in `slot[..len]` under the next index. Returns the length
     /// and the address, or None as [`Peer::sealing`] does, or when all indexes are used up.
-    pub(crate) fn seal_rtcp(&mut self, slot: &mut [u8], len: usize) -> Option<(usize, TransportAddress)> {
+    pub(crate) fn seal_rtcp(
+        &mut self,
+        slot: &mut [u8],
+        len: usize,
+    ) -> Option<(usize, TransportAddress)> {
         let to = self.ice.selected()?;
         let keys = self.keys.as_mut()?;
         if keys.rtcp_index >= 1 << 31 {

@@ -35,6 +35,8 @@ pub(crate) struct Connections {
     poll: Epoll,
     places: Vec<Place>,
     free: Vec<u16>,
+    /// How many there may be, and are.
+    most: usize,
     open: usize,
     /// Those without proof, oldest first; some have it or are gone meanwhile.
     unproven: VecDeque<Connection>,
@@ -67,6 +69,7 @@ impl Connections {
             poll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             places: Vec::new(),
             free: Vec::new(),
+            most: 0,
             open: 0,
             unproven: VecDeque::new(),
             unproven_count: 0,
@@ -76,6 +79,11 @@ impl Connections {
             leaving: Vec::new(),
             counters: TcpCounters::default(),
         })
+    }
+
+    /// Sets how many there may be.
+    pub(crate) fn limit(&mut self, most: usize) {
+        self.most = most.min(TCP_CONNECTIONS_MAX);
     }
 
     /// Sends a datagram on a connection: it leaves, whole, with the next flush. A connection whose
@@ -231,7 +239,8 @@ impl Connections {
     /// Ends what is too old. To be called about once a second while there are connections.
     pub(crate) fn sweep(&mut self) {
         for index in 0..self.places.len() {
-            let Some(link) = self.places.get_mut(index).and_then(|place| place.link.as_mut()) else {
+            let Some(link) = self.places.get_mut(index).and_then(|place| place.link.as_mut())
+            else {
                 continue;
             };
             link.quiet = link.quiet.saturating_add(1);
@@ -287,7 +296,7 @@ impl Connections {
         let Migrant { socket, remote, unread } = migrant;
         let site = site(remote.ip());
         let here = self.per_address.get(&site).copied().unwrap_or_default();
-        if self.open >= TCP_CONNECTIONS_MAX || here >= TCP_PER_ADDRESS_MAX {
+        if self.open >= self.most || here >= TCP_PER_ADDRESS_MAX {
             return None;
         }
         self.make_room();

@@ -119,7 +119,7 @@ impl Buffers {
         match (from, bytes.get_mut(PAYLOAD..end)) {
             (Some(from), Some(bytes)) => {
                 Content::Datagram(Datagram { from: from.into(), stamp, bytes })
-            },
+            }
             _ => Content::Nothing,
         }
     }

@@ -294,9 +294,7 @@ impl Ring {
     /// Takes all completions there are. Never enters the kernel.
     fn collect(&mut self, slots: &mut Slots) {
         // Split: handling a completion needs the fields beside the ring.
-        let Self {
-            ring, arrivals, receiving, listening, watching, readable, sending, ..
-        } = self;
+        let Self { ring, arrivals, receiving, listening, watching, readable, sending, .. } = self;
         let (mut woken, mut failures, mut refusal) = (false, self.failures, None);
         for completion in ring.completion() {
             let result = completion.result();

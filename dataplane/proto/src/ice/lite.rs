@@ -59,7 +59,12 @@ impl IceLite {
     /// A nominated check selects its path (RFC 8445 section 7.3.1.5), also when another one was
     /// selected before: a client whose NAT gave it a new address does just that. When all places
     /// are taken the path whose last check is oldest leaves, never the selected one.
-    pub fn on_check(&mut self, from: TransportAddress, nominate: bool, now: Instant) -> CheckOutcome {
+    pub fn on_check(
+        &mut self,
+        from: TransportAddress,
+        nominate: bool,
+        now: Instant,
+    ) -> CheckOutcome {
         let switches = nominate && self.selected != Some(from);
         if switches && !self.may_switch(now) {
             return CheckOutcome::default();
