@@ -121,7 +121,7 @@ fn strangers_get_no_answer_and_no_state() {
         plane.release_peer(gone.peer);
         let forged =
             PeerTicket { pwd: "0123456789abcdef0123456789abcdef".into(), ..ticket.clone() };
-        let noise: Vec<u8> = (0..400u32).map(|n| (n * 131 >> 3) as u8 | 0x80).collect();
+        let noise: Vec<u8> = (0..400u32).map(|n| ((n * 131) >> 3) as u8 | 0x80).collect();
         let messages = [frame(&noise), frame(&check(&forged, 1)), frame(&check(&gone, 2))];
         let mut strangers: Vec<TcpStream> = messages
             .iter()
