@@ -16,6 +16,8 @@ use common::limits::{
 use io::{Datagram, Driver, DriverChoice, DriverConfig, SendQueue};
 
 const BOTH: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Mmsg];
+/// Most that the kernel keeps of one connection at both ends: what it lets buffers grow to.
+const KERNEL_BYTES_MAX: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn config(choice: DriverChoice) -> DriverConfig {
@@ -181,7 +183,7 @@ fn a_parked_driver_wakes_for_a_connection_and_for_its_data() {
             driver.receive(64, |_, _| seen += 1);
         }
         let took = start.elapsed();
-        assert!(took < Duration::from_millis(1_000), "{choice:?}: {took:?}");
+        assert!(took < PATIENCE / 2, "{choice:?}: {took:?}");
         client.join().unwrap();
     }
 }
@@ -255,6 +257,7 @@ fn a_slow_reader_loses_whole_frames_and_delays_nobody() {
         assert_eq!(dropped.bytes_dropped, dropped.datagrams_dropped * 1_000);
         // What was taken arrives whole and in order once the reader reads.
         let taken = sent - dropped.datagrams_dropped as u32;
+        assert!((taken as usize * 1_000) < TCP_QUEUE_BYTES + KERNEL_BYTES_MAX, "{taken} are kept");
         let reader = std::thread::spawn(move || {
             let mut last = None;
             for _ in 0..taken {
@@ -274,7 +277,6 @@ fn a_slow_reader_loses_whole_frames_and_delays_nobody() {
         // And the connection goes on.
         prove(&mut driver, &mut slow);
         assert_eq!(driver.tcp_counters().datagrams_dropped, dropped.datagrams_dropped);
-        assert!(TCP_QUEUE_BYTES > 100 * 1_000);
     }
 }
 
@@ -353,13 +355,15 @@ fn a_connection_nobody_sends_on_ends_and_one_that_takes_nothing_too() {
         assert_eq!((ended, driver.tcp_counters().open), ([1, 1], 1), "{choice:?}");
         assert!(is_closed(&mut unused));
         // Its name means nobody now, whoever gets its place.
-        let mut next = connect(&driver, 0);
-        prove(&mut driver, &mut next);
+        let mut heirs = [connect(&driver, 0), connect(&driver, 0)];
+        heirs.iter_mut().for_each(|heir| drop(prove(&mut driver, heir)));
         send(driver.sends(), from_unused, b"for the dead");
         driver.submit().unwrap();
         assert_eq!(driver.take_send_failures(), 1);
-        next.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        assert!(next.read(&mut [0; 10]).is_err());
+        for heir in &mut heirs {
+            heir.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            assert!(heir.read(&mut [0; 10]).is_err());
+        }
     }
 }
 
