@@ -356,7 +356,9 @@ fn a_connection_nobody_sends_on_ends_and_one_that_takes_nothing_too() {
         assert!(is_closed(&mut unused));
         // Its name means nobody now, whoever gets its place.
         let mut heirs = [connect(&driver, 0), connect(&driver, 0)];
-        heirs.iter_mut().for_each(|heir| drop(prove(&mut driver, heir)));
+        for heir in &mut heirs {
+            prove(&mut driver, heir);
+        }
         send(driver.sends(), from_unused, b"for the dead");
         driver.submit().unwrap();
         assert_eq!(driver.take_send_failures(), 1);
