@@ -97,6 +97,66 @@ impl Drop {
     }
 }
 
+/// Why a TCP connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(usize)]
+pub enum TcpClose {
+    /// The far end closed or reset it, or the network did.
+    Remote,
+    /// No authenticated check within [`crate::limits::TCP_PROOF_MAX`] or
+    /// [`crate::limits::TCP_UNPROVEN_BYTES_MAX`].
+    Unproven,
+    /// The oldest of too many without an authenticated check.
+    Crowded,
+    /// A frame longer than [`crate::limits::DATAGRAM_MAX`].
+    FrameTooLong,
+    /// Nothing was sent on it for [`crate::limits::TCP_IDLE_MAX`]: no peer uses it.
+    Idle,
+    /// It took nothing of what waited for [`crate::limits::TCP_IDLE_MAX`].
+    Stuck,
+    /// It went on to the core of its peer.
+    Moved,
+}
+
+impl TcpClose {
+    /// Every reason, in declaration order, with its label in metrics.
+    pub const ALL: [(TcpClose, &'static str); 7] = [
+        (TcpClose::Remote, "remote"),
+        (TcpClose::Unproven, "unproven"),
+        (TcpClose::Crowded, "crowded"),
+        (TcpClose::FrameTooLong, "frame_too_long"),
+        (TcpClose::Idle, "idle"),
+        (TcpClose::Stuck, "stuck"),
+        (TcpClose::Moved, "moved"),
+    ];
+}
+
+/// What one core's driver counts of TCP. Monotonic, except the gauge at the end.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections taken over from another core.
+    pub adopted: u64,
+    /// Connections refused: a bound was reached.
+    pub refused: u64,
+    /// Connections ended, by reason ([`TcpClose`] as index).
+    pub closed: [u64; TcpClose::ALL.len()],
+    /// Datagrams that found their connection's queue full.
+    pub datagrams_dropped: u64,
+    /// Bytes of them.
+    pub bytes_dropped: u64,
+    /// Gauge: open connections.
+    pub open: u64,
+}
+
+impl TcpCounters {
+    /// Connections ended for `reason` so far.
+    pub fn closed(&self, reason: TcpClose) -> u64 {
+        self.closed[reason as usize]
+    }
+}
+
 /// One core's counters. Monotonic, except the gauges at the end.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -154,6 +214,8 @@ pub struct Counters {
     /// SCTP packets that were refused: malformed, out of state, or beyond what an association may
     /// hold. (Their datagrams are counted in `control_in`.)
     pub sctp_rejected: u64,
+    /// What its driver counted of TCP.
+    pub tcp: TcpCounters,
     /// Dropped, by reason ([`Drop`] as index).
     pub drops: [u64; Drop::ALL.len()],
     /// Gauge: peers at home on this core.
@@ -187,6 +249,9 @@ mod tests {
     #[test]
     fn every_reason_sits_at_its_own_index() {
         for (index, (reason, _)) in Drop::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+        for (index, (reason, _)) in TcpClose::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
         }
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod id;
+pub mod address;
 pub mod media;
 pub mod limits;
 pub mod command;

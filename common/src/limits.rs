@@ -26,6 +26,28 @@ pub const GROWTH_MAX: usize = 100;
 pub const SEND_SLOT: usize = 1_600;
 const _: () = assert!(DATAGRAM_MAX + GROWTH_MAX <= SEND_SLOT);
 
+/// Accepted TCP connections of one core. Chosen: clients connect to every candidate they are told, so
+/// there are about as many as peers; a quarter of [`PEERS_MAX`] on each of four cores.
+pub const TCP_CONNECTIONS_MAX: usize = 1 << 14;
+/// Those of them from one IPv4 address or one IPv6 /64. Chosen: an office behind one address.
+pub const TCP_PER_ADDRESS_MAX: usize = 512;
+/// Those of them that carried no authenticated check yet; the oldest makes room for the newest.
+/// Chosen: more than one address may have.
+pub const TCP_UNPROVEN_MAX: usize = 1_024;
+const _: () = assert!(TCP_UNPROVEN_MAX > TCP_PER_ADDRESS_MAX);
+const _: () = assert!(TCP_CONNECTIONS_MAX > TCP_UNPROVEN_MAX && TCP_CONNECTIONS_MAX <= 1 << 16);
+/// Bytes one connection may send before its first authenticated check. Chosen: some 30 checks.
+pub const TCP_UNPROVEN_BYTES_MAX: usize = 4_096;
+/// Time one connection has for its first authenticated check. Chosen: ten round trips of 500 ms.
+pub const TCP_PROOF_MAX: Duration = Duration::from_secs(5);
+/// A connection that nothing was sent on, or that took nothing of what waits, is closed after this.
+pub const TCP_IDLE_MAX: Duration = CONSENT_MAX;
+/// Bytes that wait for room on one connection; frames beyond it are dropped. Chosen: half a second
+/// of 2 Mbit/s, and more than a key frame.
+pub const TCP_QUEUE_BYTES: usize = 128 << 10;
+/// Connections on their way from one core to another's.
+pub const TCP_MOVES: usize = 64;
+
 /// Bytes of packet history each core keeps for resends, over all its tracks.
 pub const HISTORY_BYTES: usize = 32 << 20;
 /// Packets of one encoding that can be found in the history (a power of two).

@@ -86,7 +86,8 @@ fn write_banner(out: &mut impl Write, running: &Running, generated: bool) -> std
     writeln!(out, "Fanfall {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  page       {base}/")?;
     writeln!(out, "  API        {base}/v1/apps/")?;
-    writeln!(out, "  media      UDP port {}, {} cores", running.media_port, running.cores)?;
+    let tcp = if running.media_tcp { ", TCP too" } else { "" };
+    writeln!(out, "  media      UDP port {}{tcp}, {} cores", running.media_port, running.cores)?;
     write!(out, "  driver     {:?}", running.driver)?;
     match &running.fallback_reason {
         Some(reason) => writeln!(out, " (io_uring refused: {reason})")?,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use common::counters::{Counters, Drop};
+use common::counters::{Counters, Drop, TcpClose};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -58,7 +58,7 @@ impl Metrics {
 /// One counter of the block: name, help, place.
 type Column = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTERS: [Column; 21] = [
+const COUNTERS: [Column; 26] = [
     ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
     ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
     ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
@@ -80,9 +80,17 @@ const COUNTERS: [Column; 21] = [
     ("channel_dropped", "Messages of data channels dropped", |c| c.channel_dropped),
     ("sctp_rejected", "SCTP packets refused", |c| c.sctp_rejected),
     ("handshakes", "Handshakes that ended in a connected peer", |c| c.handshakes),
+    ("tcp_accepted", "TCP connections accepted", |c| c.tcp.accepted),
+    ("tcp_adopted", "TCP connections taken over from another core", |c| c.tcp.adopted),
+    ("tcp_refused", "TCP connections refused at a bound", |c| c.tcp.refused),
+    ("tcp_dropped", "Datagrams that found their TCP connection's queue full", |c| {
+        c.tcp.datagrams_dropped
+    }),
+    ("tcp_dropped_bytes", "Bytes of those datagrams", |c| c.tcp.bytes_dropped),
 ];
 
-const GAUGES: [Column; 5] = [
+const GAUGES: [Column; 6] = [
+    ("tcp_open", "Open TCP connections", |c| c.tcp.open),
     ("peers", "Peers at home on the core", |c| c.peers),
     ("tracks", "Published tracks of the core's peers", |c| c.tracks),
     ("subscriptions", "Subscriptions of the core's peers", |c| c.subscriptions),
@@ -103,6 +111,7 @@ impl Collector for NodeCollector {
             per_core(&mut encoder, name, help, MetricType::Gauge, blocks.iter().map(value))?;
         }
         drops(&mut encoder, &blocks)?;
+        tcp_closed(&mut encoder, &blocks)?;
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
         let help = "Sessions that did not end, connected or not";
@@ -167,6 +176,21 @@ fn drops(encoder: &mut DescriptorEncoder<'_>, blocks: &[Counters]) -> Result<(),
         for (reason, label) in Drop::ALL {
             let labels = [("core", core.to_string()), ("reason", label.to_owned())];
             ConstCounter::new(block.dropped(reason)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn tcp_closed(
+    encoder: &mut DescriptorEncoder<'_>,
+    blocks: &[Counters],
+) -> Result<(), std::fmt::Error> {
+    let help = "TCP connections ended, by reason";
+    let mut family = encoder.encode_descriptor("tcp_closed", help, None, MetricType::Counter)?;
+    for (core, block) in blocks.iter().enumerate() {
+        for (reason, label) in TcpClose::ALL {
+            let labels = [("core", core.to_string()), ("reason", label.to_owned())];
+            ConstCounter::new(block.tcp.closed(reason)).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

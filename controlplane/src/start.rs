@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use dataplane::{DataPlane, DriverChoice, DriverKind, Pinning};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ use crate::state::{EventThread, Node, announced_addresses};
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
 /// the media threads need the rest.
 const HTTP_THREADS: usize = 2;
+/// Descriptors a process has where the system does not say: the usual soft limit.
+const DESCRIPTORS: usize = 1_024;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +57,10 @@ pub enum StartError {
 pub struct Running {
     /// Where the API and the page are.
     pub http_addr: SocketAddr,
-    /// UDP port of all media.
+    /// Port of all media.
     pub media_port: u16,
+    /// Whether media may come over TCP too.
+    pub media_tcp: bool,
     /// Addresses told to clients.
     pub announced: Vec<SocketAddr>,
     /// The apps; the generated one when the settings name none.
@@ -121,6 +126,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running {
         http_addr,
         media_port,
+        media_tcp: config.media_tcp,
         announced,
         apps,
         driver,
@@ -161,6 +167,14 @@ impl Drop for Running {
     }
 }
 
+/// How many descriptors the process may have open, once it has taken what the system lets it have.
+/// Half of them are for TCP connections of media, the others for the API and everything else.
+fn descriptors() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return DESCRIPTORS };
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
+}
+
 fn generated_app(random: &SystemRandom) -> Result<AppConfig, StartError> {
     let mut bytes = [0; 48];
     random.fill(&mut bytes).map_err(|_| StartError::Random)?;
@@ -175,6 +189,11 @@ fn media(config: &Config, random: &SystemRandom) -> Result<dataplane::Config, St
     let binds = config.media_binds.iter();
     let binds = binds.map(|ip| SocketAddr::new(*ip, config.media_port)).collect();
     let mut media = dataplane::Config::new(binds, config.cores, secret);
+    if config.media_tcp {
+        media.tcp_connections = (descriptors() / 2 / config.cores.max(1)).max(1);
+    } else {
+        media.tcp_connections = 0;
+    }
     media.pinning = if config.pin { Pinning::Auto } else { Pinning::Off };
     media.driver = match config.driver {
         Driver::Auto => DriverChoice::Auto,

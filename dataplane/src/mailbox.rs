@@ -1,4 +1,5 @@
-//! The lanes between threads, all bounded, each with its own rule for a full lane:
+//! The lanes between threads, all bounded, each with its own rule for a full lane (a TCP connection
+//! that finds its lane full is refused):
 //! commands (control plane to core) block the control plane; events (cores to control plane) are
 //! sized never to fill and are counted and reported once when they do; frames (core to core) are
 //! refused, and the engine counts the drop.
@@ -14,7 +15,7 @@ use common::id::CoreId;
 use common::limits;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use engine::FrameHeader;
-use io::Waker;
+use io::{Migrant, Waker};
 
 /// Longest frame: the longest message of a data channel.
 const FRAME_MAX: usize = limits::CHANNEL_MESSAGE_MAX;
@@ -91,15 +92,30 @@ impl FrameReader {
 /// One core's sending side towards all others: lanes by core number, and whom to wake.
 pub(crate) struct Outbound {
     lanes: Vec<Option<FrameWriter>>,
+    /// Each core's lane of TCP connections that move to it.
+    moves: Vec<Sender<Migrant>>,
     doorbells: Vec<Waker>,
     /// Bit per core that got a frame since the last [`Outbound::ring`].
     rung: u64,
 }
 
 impl Outbound {
-    /// `lanes` and `doorbells` are indexed by core number; a core has no lane to itself.
-    pub(crate) fn new(lanes: Vec<Option<FrameWriter>>, doorbells: Vec<Waker>) -> Self {
-        Self { lanes, doorbells, rung: 0 }
+    /// All are indexed by core number; a core has no lane of frames to itself.
+    pub(crate) fn new(
+        lanes: Vec<Option<FrameWriter>>,
+        moves: Vec<Sender<Migrant>>,
+        doorbells: Vec<Waker>,
+    ) -> Self {
+        Self { lanes, moves, doorbells, rung: 0 }
+    }
+
+    /// Lets a TCP connection move to `core`; gives it back when the lane is full or the core gone.
+    pub(crate) fn pass(&mut self, core: CoreId, connection: Migrant) -> Result<(), Migrant> {
+        let index = usize::from(core.0);
+        let Some(lane) = self.moves.get(index) else { return Err(connection) };
+        lane.try_send(connection).map_err(TrySendError::into_inner)?;
+        self.rung |= 1 << index;
+        Ok(())
     }
 
     /// Copies a frame into the lane to `core`; false when it is full or there is no such core.
@@ -235,6 +251,7 @@ mod tests {
                 let config = io::DriverConfig {
                     binds: vec!["127.0.0.1:0".parse().unwrap()],
                     join: false,
+                    tcp_connections: 0,
                     choice: io::DriverChoice::Mmsg,
                     send_slots: 1,
                     receive_buffers: 1,
@@ -248,7 +265,7 @@ mod tests {
         let mut writers: Vec<_> = writers.into_iter().map(Some).collect();
         writers[0] = None;
         let doorbells = drivers.iter().map(io::Driver::waker).collect();
-        let mut outbound = Outbound::new(writers, doorbells);
+        let mut outbound = Outbound::new(writers, Vec::new(), doorbells);
 
         assert!(outbound.push(CoreId(2), header(7), b"frame"));
         assert!(!outbound.push(CoreId(0), header(7), b"to itself"));

@@ -1,9 +1,9 @@
 //! What an engine reaches the world with: the implementation of [`engine::Host`] for one core,
 //! borrowed together for the length of one call into the engine.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::event::Event;
 use common::id::{CoreId, PeerId};
 use engine::{Claim, FrameHeader, Host};
@@ -33,7 +33,7 @@ impl Host for Outside<'_> {
         self.sends.reserve()
     }
 
-    fn commit(&mut self, to: SocketAddr, len: usize) {
+    fn commit(&mut self, to: TransportAddress, len: usize) {
         self.sends.commit(to, len);
     }
 
@@ -42,6 +42,9 @@ impl Host for Outside<'_> {
     }
 
     fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool {
+        if let FrameHeader::Datagram { from: TransportAddress::Tcp(connection), .. } = header {
+            return self.sends.detach(connection, to);
+        }
         self.outbound.push(to, header, bytes)
     }
 

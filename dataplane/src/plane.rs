@@ -36,6 +36,7 @@ pub struct DataPlane {
     pub(crate) secret: NodeSecret,
     pub(crate) fingerprint: [u8; 32],
     pub(crate) port: u16,
+    pub(crate) tcp: bool,
     pub(crate) driver: DriverKind,
     pub(crate) fallback: Option<String>,
 }
@@ -77,9 +78,14 @@ impl DataPlane {
         self.fingerprint
     }
 
-    /// The UDP port all sockets are bound to.
+    /// The port all sockets are bound to.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether TCP connections are accepted there.
+    pub fn tcp(&self) -> bool {
+        self.tcp
     }
 
     /// Number of cores.

@@ -14,7 +14,7 @@ use common::id::CoreId;
 use common::limits;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use engine::{Shard, ShardConfig};
-use io::{Driver, DriverChoice, DriverConfig, DriverKind, Waker};
+use io::{Driver, DriverChoice, DriverConfig, DriverKind, Migrant, Waker};
 use proto::dtls::Certificate;
 use proto::ice::NodeSecret;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -40,6 +40,9 @@ pub struct Config {
     /// One or two addresses, at most one per family, both with the same port. Port 0 lets the
     /// system choose; [`DataPlane::port`] tells which.
     pub binds: Vec<SocketAddr>,
+    /// Most TCP connections of one core, beside UDP on the same addresses and port, at most
+    /// [`limits::TCP_CONNECTIONS_MAX`]; 0 listens for none.
+    pub tcp_connections: usize,
     /// Number of cores (threads), 1 to [`limits::CORES_MAX`].
     pub cores: usize,
     /// Whether and where they are pinned.
@@ -64,6 +67,7 @@ impl Config {
     pub fn new(binds: Vec<SocketAddr>, cores: usize, secret: [u8; 32]) -> Self {
         Self {
             binds,
+            tcp_connections: limits::TCP_CONNECTIONS_MAX,
             cores,
             pinning: Pinning::Auto,
             driver: DriverChoice::Auto,
@@ -141,6 +145,7 @@ struct Ready {
 /// What a core gets when all are ready.
 struct Go {
     outbound: Outbound,
+    moves: Receiver<Migrant>,
     inbound: Vec<FrameReader>,
 }
 
@@ -188,6 +193,7 @@ pub(crate) fn start(config: Config) -> Result<DataPlane, StartError> {
     }
     let plane = DataPlane {
         port: binds[0].port(),
+        tcp: config.tcp_connections != 0,
         driver: waiting[0].ready.kind,
         fallback: waiting.iter_mut().find_map(|core| core.ready.fallback.take()),
         cores: connect(waiting),
@@ -277,6 +283,7 @@ fn open_core(
         driver: DriverConfig {
             binds: binds.to_vec(),
             join: core != 0,
+            tcp_connections: config.tcp_connections,
             choice: config.driver,
             send_slots: config.send_slots,
             receive_buffers: config.receive_buffers,
@@ -337,11 +344,14 @@ fn connect(waiting: Vec<Waiting>) -> Vec<Handle> {
         }
         outbound.push(lanes);
     }
+    let (moves_in, moves): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| bounded(limits::TCP_MOVES)).unzip();
     let mut handles = Vec::with_capacity(count);
-    for ((core, lanes), inbound) in waiting.into_iter().zip(outbound).zip(inbound) {
-        let outbound = Outbound::new(lanes, wakers.clone());
+    let lanes = outbound.into_iter().zip(inbound).zip(moves);
+    for (core, ((lanes, inbound), moves)) in waiting.into_iter().zip(lanes) {
+        let outbound = Outbound::new(lanes, moves_in.clone(), wakers.clone());
         // Fails only when the thread died meanwhile; `stop` then reports its panic.
-        let _ = core.go.send(Go { outbound, inbound });
+        let _ = core.go.send(Go { outbound, moves, inbound });
         handles.push(core.handle);
     }
     handles
@@ -386,12 +396,14 @@ impl Seat {
         let shard = Shard::new(self.shard, now);
         let _ = ready.send(Ok(report));
         // No lanes: another core could not start, or the data plane is gone.
-        let Ok(Go { outbound, inbound }) = go.recv() else { return };
+        let Ok(Go { outbound, moves, inbound }) = go.recv() else { return };
         let worker = Worker {
             driver,
             core: Core { id: core, shard, outbound, events: self.events, claims: self.claims },
             commands: self.commands,
             inbound,
+            moves,
+            sweep_at: now,
             board: self.board,
             schedule: Schedule::new(now),
             stop: self.stop,

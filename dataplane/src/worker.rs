@@ -1,4 +1,4 @@
-//! ONE CORE'S LOOP. A turn: apply commands, receive a batch and walk each datagram, take frames of
+//! ONE CORE'S LOOP. A turn: apply commands, take in TCP connections that move here, receive a batch and walk each datagram, take frames of
 //! other cores, do what is due, send, ring other cores, publish counters, sleep until something
 //! happens. Started by `start`; runs until the data plane stops.
 //!
@@ -17,7 +17,7 @@ use common::counters::Drop as DropReason;
 use common::id::CoreId;
 use crossbeam::channel::Receiver;
 use engine::{FrameHeader, Shard};
-use io::{Datagram, Driver, SendQueue};
+use io::{Datagram, Driver, Migrant, SendQueue};
 
 use crate::clock::{self, Reading};
 use crate::mailbox::{EventLane, FrameReader, Outbound};
@@ -31,6 +31,10 @@ const COMMANDS_PER_TURN: usize = 256;
 const DATAGRAMS_PER_TURN: usize = 256;
 /// Most frames of one other core per turn.
 const FRAMES_PER_TURN: usize = 256;
+/// TCP connections taken in per turn.
+const MOVES_PER_TURN: usize = 16;
+/// How often TCP connections are looked through (the unit of their times; see [`Driver::sweep`]).
+const SWEEP: Duration = Duration::from_secs(1);
 /// Longest sleep. Chosen: only bounds what a broken deadline could do.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Turns a stopping core goes on sending what its last commands produced.
@@ -54,6 +58,10 @@ pub(crate) struct Worker {
     pub(crate) core: Core,
     pub(crate) commands: Receiver<Command>,
     pub(crate) inbound: Vec<FrameReader>,
+    /// TCP connections that move here.
+    pub(crate) moves: Receiver<Migrant>,
+    /// When TCP connections are looked through next.
+    pub(crate) sweep_at: Instant,
     pub(crate) board: Arc<Board>,
     pub(crate) schedule: Schedule,
     pub(crate) stop: Arc<AtomicBool>,
@@ -73,8 +81,10 @@ impl Worker {
     fn turn(&mut self) -> std::io::Result<bool> {
         let mut clock = Reading::take();
         let mut busy = self.apply_commands(clock.now);
+        busy |= self.take_connections();
         busy |= self.receive(&mut clock);
         let now = clock.now;
+        self.tend_connections(now);
         busy |= self.take_frames(now);
         if self.core.shard.next_deadline() <= now {
             self.core.guard(self.driver.sends(), now, None, |shard, outside| {
@@ -113,6 +123,34 @@ impl Worker {
         counters.drops[DropReason::Oversize as usize] += report.oversize;
         self.schedule.touch();
         report.datagrams + report.oversize >= DATAGRAMS_PER_TURN as u64
+    }
+
+    /// Takes in TCP connections that move here.
+    fn take_connections(&mut self) -> bool {
+        for _ in 0..MOVES_PER_TURN {
+            let Ok(connection) = self.moves.try_recv() else { return false };
+            self.driver.adopt(connection);
+        }
+        true
+    }
+
+    /// Lets TCP connections go where their peers live, and ends old ones.
+    fn tend_connections(&mut self, now: Instant) {
+        while let Some((core, connection)) = self.driver.pop_leaving() {
+            if let Err(connection) = self.core.outbound.pass(core, connection) {
+                self.driver.refuse(connection);
+            }
+        }
+        if self.sweep_at <= now && self.driver.wants_sweep() {
+            self.driver.sweep();
+            self.sweep_at = now + SWEEP;
+        }
+        let counted = self.driver.tcp_counters();
+        let counters = self.core.shard.counters_mut();
+        if counters.tcp != *counted {
+            counters.tcp = *counted;
+            self.schedule.touch();
+        }
     }
 
     fn take_frames(&mut self, now: Instant) -> bool {
@@ -160,6 +198,8 @@ impl Worker {
         } else {
             let deadline = self.core.shard.next_deadline();
             let deadline = self.schedule.deadline().map_or(deadline, |due| due.min(deadline));
+            let sweep = self.driver.wants_sweep().then_some(self.sweep_at);
+            let deadline = sweep.map_or(deadline, |due| due.min(deadline));
             deadline.saturating_duration_since(clock::now()).min(SLEEP_MAX)
         };
         self.driver.wait(timeout)
@@ -248,6 +288,7 @@ fn abort_peer(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use common::address::TransportAddress;
     use engine::ShardConfig;
     use io::{DriverChoice, DriverConfig};
     use proto::dtls::Certificate;
@@ -259,6 +300,7 @@ mod tests {
         let mut driver = Driver::open(&DriverConfig {
             binds: vec!["127.0.0.1:0".parse().unwrap()],
             join: false,
+            tcp_connections: 0,
             choice: DriverChoice::Mmsg,
             send_slots: 4,
             receive_buffers: 4,
@@ -275,7 +317,7 @@ mod tests {
             now,
         );
         let (events, _receiver, _) = EventLane::new();
-        let outbound = Outbound::new(vec![None], vec![driver.waker()]);
+        let outbound = Outbound::new(vec![None], Vec::new(), vec![driver.waker()]);
         let claims = Arc::new(ClaimTable::new(1));
         let mut core = Core { id: CoreId(0), shard, outbound, events, claims };
         let aborted = |core: &Core| core.shard.counters().dropped(DropReason::Aborted);
@@ -286,7 +328,7 @@ mod tests {
         core.guard(driver.sends(), now, None, |_, _| panic!("wanted"));
         assert_eq!(aborted(&core), 1);
 
-        let from = "127.0.0.1:9".parse().unwrap();
+        let from = TransportAddress::Udp(([127, 0, 0, 1], 9).into());
         let datagram = Datagram { from, stamp: None, bytes: &mut [0xff; 20] };
         core.walk(datagram, driver.sends(), now, now);
         assert_eq!(core.shard.counters().datagrams_in, 1);

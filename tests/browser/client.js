@@ -133,7 +133,8 @@ window.fan = (() => {
   // Takes the server's description; a relayed session knows the server by the relay's address.
   function remote({ pc, relay }, { type, sdp }) {
     const candidate = /^a=candidate:(\S+) 1 udp (\d+) \S+ \d+ /gm;
-    const moved = sdp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
+    const udp = sdp.replace(/^a=candidate:\S+ 1 tcp .*\r\n/gm, '');
+    const moved = udp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
     return pc.setRemoteDescription({ type, sdp: relay ? moved : sdp });
   }
 
@@ -381,6 +382,7 @@ window.fan = (() => {
     const codec = (report) => ((find(report.codecId) || {}).mimeType || '').split('/')[1] || null;
     const transport = reports.find((report) => report.type === 'transport') || {};
     const pair = find(transport.selectedCandidatePairId) || {};
+    const { protocol, address } = find(pair.remoteCandidateId) || {};
     return {
       state: pc.connectionState,
       cipher: transport.srtpCipher || null,
@@ -388,6 +390,7 @@ window.fan = (() => {
       roundTripMs: pair.currentRoundTripTime === undefined
         ? null : round(pair.currentRoundTripTime * 1000),
       available: pair.availableOutgoingBitrate || null,
+      path: { protocol, address },
       in: reports.filter((report) => report.type === 'inbound-rtp').map((report) => ({
         kind: report.kind,
         mid: report.mid,

@@ -52,6 +52,15 @@ pub(crate) struct Driver {
 impl Driver {
     /// Starts a browser with one empty window.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same; pages of `origin` may do what otherwise pages of the loopback address may.
+    pub(crate) fn trusting(origin: &str) -> Self {
+        Self::start_with(&[format!("--unsafely-treat-insecure-origin-as-secure={origin}")])
+    }
+
+    fn start_with(more_flags: &[String]) -> Self {
         let mut process = Command::new(program("FANFALL_CHROMEDRIVER", "chromedriver"))
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -68,13 +77,14 @@ impl Driver {
             current: RefCell::default(),
             _profile: profile,
         };
-        driver.open_session();
+        driver.open_session(more_flags);
         driver
     }
 
-    fn open_session(&mut self) {
+    fn open_session(&mut self, more_flags: &[String]) {
         let profile = format!("--user-data-dir={}", self._profile.path().display());
-        let flags: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
+        let more_flags = more_flags.iter().chain([&profile]).map(String::as_str);
+        let flags: Vec<&str> = FLAGS.into_iter().chain(more_flags).collect();
         let options = json!({
             "binary": program("FANFALL_CHROMIUM", "chromium"),
             "args": flags,

@@ -44,7 +44,12 @@ impl Stage {
     /// Starts both.
     pub(crate) fn start() -> Self {
         let server = Server::start();
-        Self { browser: Rc::new(Driver::start()), server }
+        Self::of(server, Rc::new(Driver::start()))
+    }
+
+    /// Of what was started already.
+    pub(crate) fn of(server: Server, browser: Rc<dyn Browser>) -> Self {
+        Self { browser, server }
     }
 
     /// A new window with the client, of the server's origin but without its page.

@@ -1,4 +1,4 @@
-//! The server's real binary on free ports of the loopback address. Called by `pages`. Ends the
+//! The server's real binary on free ports of the loopback address, or of another. Called by `pages`. Ends the
 //! process when dropped and, when a test failed, prints what the server had logged.
 
 use std::io::{BufRead, BufReader, Read};
@@ -29,9 +29,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// The same with its API at `http`.
+    pub(crate) fn start_at(http: &str) -> Self {
         let binary = binary();
         let mut process = Command::new(&binary)
-            .args(["--http", "127.0.0.1:0", "--media-port", "0"])
+            .args(["--http", http, "--media-port", "0"])
             .env("FANFALL_APP_ID", APP)
             .env("FANFALL_APP_SECRET", SECRET)
             .stdin(Stdio::null())
@@ -102,13 +107,10 @@ fn binary() -> PathBuf {
     own.ancestors().nth(2).unwrap().join("fanfall")
 }
 
-/// The first loopback URL with a port that the server printed.
+/// The address in the first URL that the server printed, once its line is whole.
 fn banner_address(text: &str) -> Option<SocketAddr> {
-    text.match_indices("http://127.0.0.1:").find_map(|(at, _)| {
-        let rest = text.get(at + "http://".len()..)?;
-        let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())?;
-        rest[..end].parse().ok().filter(|address: &SocketAddr| address.port() != 0)
-    })
+    let (_, rest) = text.split_once("http://")?;
+    rest.split_once('/')?.0.parse().ok()
 }
 
 fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use common::counters::Counters;
 use common::event::{CloseReason, Event};
 use common::media::MediaKind;
 use dataplane::{DriverChoice, DriverKind};
@@ -73,6 +74,38 @@ fn both_drivers_forward_over_ipv6() {
     for driver in [DriverChoice::Mmsg, DriverChoice::Uring] {
         let counts = fan_out(driver, "::1", 200);
         assert!(counts.iter().all(|counts| *counts == (200, 200)), "{driver:?} {counts:?}");
+    }
+}
+
+/// Publisher and viewers over TCP, and one viewer over UDP, on two cores; connections that landed on
+/// another core than their peer's home moved there.
+#[test]
+fn both_drivers_forward_everything_over_tcp() {
+    for (driver, host) in [(DriverChoice::Mmsg, "127.0.0.1"), (DriverChoice::Uring, "::1")] {
+        let mut rig = Rig::start(driver, 2, host);
+        let publisher = rig.join_over_tcp(true);
+        let video = rig.publish(publisher, MediaKind::Video, VIDEO);
+        let audio = rig.publish(publisher, MediaKind::Audio, AUDIO);
+        let mut watched = Vec::new();
+        for number in 0..8 {
+            let viewer = if number == 0 { rig.join(false) } else { rig.join_over_tcp(false) };
+            watched.push(rig.subscribe(viewer, video, MediaKind::Video));
+            watched.push(rig.subscribe(viewer, audio, MediaKind::Audio));
+        }
+        assert!(rig.connect(), "{:?}", rig.events);
+        rig.play(600);
+        for watch in watched {
+            let report = rig.report(watch);
+            let wrong = report.broken + report.foreign + report.repeated + report.torn;
+            assert_eq!((report.packets, wrong, report.missing), (600, 0, 0), "{report:?}");
+        }
+        rig.run_for(Duration::from_millis(200));
+        check_books(&rig);
+        let counters = rig.plane.counters();
+        let sum = |value: fn(&Counters) -> u64| counters.iter().map(value).sum::<u64>();
+        assert_eq!((sum(|c| c.tcp.accepted), sum(|c| c.tcp.open)), (8, 8));
+        assert_eq!(sum(|c| c.tcp.datagrams_dropped + c.tcp.refused), 0);
+        rig.plane.stop();
     }
 }
 

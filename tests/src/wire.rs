@@ -1,7 +1,9 @@
 //! Remote peers on real sockets against a running data plane, in one thread with the real clock.
-//! Used by the loopback tests; the control role is the simulation's.
+//! Used by the loopback tests; the control role is the simulation's. A peer's datagrams go over UDP,
+//! or as frames (RFC 4571) over a TCP connection; the peer's stack does not know the difference.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use common::event::Event;
@@ -15,10 +17,22 @@ use crate::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES, StreamSpec};
 use crate::sim::MIDS;
 use crate::source::{Shape, Source};
 
+/// What carries a peer's datagrams.
+enum Carrier {
+    Udp(UdpSocket),
+    Tcp(Stream),
+}
+
+/// A TCP connection with what has arrived of the next frame.
+struct Stream {
+    socket: TcpStream,
+    unread: Vec<u8>,
+}
+
 /// A remote peer with its socket.
 struct Wired {
     peer: Peer,
-    socket: UdpSocket,
+    carrier: Carrier,
     sources: Vec<Source>,
     mids: usize,
 }
@@ -67,8 +81,21 @@ impl Rig {
     pub fn join(&mut self, publisher: bool) -> usize {
         let socket = UdpSocket::bind(SocketAddr::new(self.server.ip(), 0)).expect("a socket");
         socket.set_nonblocking(true).expect("a socket option");
-        let ticket = self.plane.open_peer().expect("a free place");
         let local = socket.local_addr().expect("a bound socket");
+        self.join_over(Carrier::Udp(socket), local, publisher)
+    }
+
+    /// The same over a TCP connection of its own.
+    pub fn join_over_tcp(&mut self, publisher: bool) -> usize {
+        let socket = TcpStream::connect(self.server).expect("a connection");
+        socket.set_nonblocking(true).expect("a socket option");
+        socket.set_nodelay(true).expect("a socket option");
+        let local = socket.local_addr().expect("a bound socket");
+        self.join_over(Carrier::Tcp(Stream { socket, unread: Vec::new() }), local, publisher)
+    }
+
+    fn join_over(&mut self, carrier: Carrier, local: SocketAddr, publisher: bool) -> usize {
+        let ticket = self.plane.open_peer().expect("a free place");
         let mut config = PeerConfig::new(local, self.server);
         config.ufrag = ticket.ufrag;
         config.password = ticket.pwd;
@@ -78,7 +105,7 @@ impl Rig {
         }
         let mut peer = Peer::new(&config, Instant::now());
         self.control.add_peer(ticket.peer, peer.fingerprint(), false);
-        self.peers.push(Wired { peer, socket, sources: Vec::new(), mids: 0 });
+        self.peers.push(Wired { peer, carrier, sources: Vec::new(), mids: 0 });
         self.peers.len() - 1
     }
 
@@ -213,10 +240,9 @@ impl Rig {
 impl Wired {
     /// Receives, does what is due, sends. Returns whether anything arrived.
     fn turn(&mut self, server: SocketAddr) -> bool {
-        let mut buffer = [0; 2048];
         let mut busy = false;
-        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
-            self.peer.on_datagram(from, &buffer[..len], Instant::now());
+        while let Some(bytes) = self.carrier.receive() {
+            self.peer.on_datagram(server, &bytes, Instant::now());
             busy = true;
         }
         let now = Instant::now();
@@ -225,10 +251,62 @@ impl Wired {
         }
         while let Some(datagram) = self.peer.poll_datagram() {
             if datagram.to == server {
-                // A full socket buffer is loss like any other.
-                let _ = self.socket.send_to(&datagram.bytes, datagram.to);
+                self.carrier.send(&datagram.bytes, server);
             }
         }
         busy
+    }
+}
+
+impl Carrier {
+    /// The next datagram of the server.
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Carrier::Udp(socket) => {
+                let mut buffer = [0; 2048];
+                let (len, _) = socket.recv_from(&mut buffer).ok()?;
+                Some(buffer[..len].to_vec())
+            }
+            Carrier::Tcp(stream) => stream.receive(),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8], server: SocketAddr) {
+        match self {
+            // A full socket buffer is loss like any other.
+            Carrier::Udp(socket) => drop(socket.send_to(bytes, server)),
+            Carrier::Tcp(stream) => stream.send(bytes),
+        }
+    }
+}
+
+impl Stream {
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some((header, rest)) = self.unread.split_first_chunk::<2>()
+                && let Some(bytes) = rest.get(..usize::from(u16::from_be_bytes(*header)))
+            {
+                let bytes = bytes.to_vec();
+                self.unread.drain(..2 + bytes.len());
+                return Some(bytes);
+            }
+            let mut buffer = [0; 16 << 10];
+            let count = self.socket.read(&mut buffer).ok().filter(|count| *count != 0)?;
+            self.unread.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    /// Sends a frame; the server reads at once, so waiting for room is short.
+    fn send(&mut self, bytes: &[u8]) {
+        let frame = [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+        let mut rest = &frame[..];
+        while !rest.is_empty() {
+            match self.socket.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                // The server closed it; the peer learns that by silence.
+                Err(_) => return,
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use common::address::TransportAddress;
 use common::command::Command;
 use common::event::Event;
 use common::id::{CoreId, PeerId};
@@ -144,13 +145,13 @@ impl Host for CoreHost<'_> {
         (self.world.slots > 0).then_some(&mut self.world.slot[..])
     }
 
-    fn commit(&mut self, to: SocketAddr, len: usize) {
+    fn commit(&mut self, to: TransportAddress, len: usize) {
         let was = probe::set_in_engine(false);
         self.world.slots = self.world.slots.saturating_sub(1);
         let bytes = self.world.slot[..len].to_vec();
         // Nothing of one packet may be taken for part of the next.
         self.world.slot.fill(0xa5);
-        self.world.sends.push_back((to, bytes));
+        self.world.sends.push_back((to.socket(), bytes));
         probe::set_in_engine(was);
     }
 

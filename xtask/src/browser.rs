@@ -25,6 +25,9 @@ const CHROMEDRIVER: [&str; 4] = [
 /// Names of the second make of browser, which needs no driver.
 const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
+/// What makes the networks that some tests need; they say they skip without it.
+const NETWORKS: [&str; 2] = ["ip", "/usr/sbin/ip"];
+
 /// The programs of a browser test.
 struct Programs {
     chromium: PathBuf,
@@ -34,8 +37,9 @@ struct Programs {
 
 /// Runs the browser tests whose names contain `filter`.
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
+    let networks = process::find(&NETWORKS).is_some();
     let programs = match find() {
-        Some(programs) if programs.firefox.is_some() => programs,
+        Some(programs) if programs.firefox.is_some() && networks => programs,
         Some(programs) => install().unwrap_or(programs),
         None => install()?,
     };
@@ -108,9 +112,9 @@ fn install() -> Result<Programs, String> {
 fn packages(os_release: &str) -> &'static [&'static str] {
     let ubuntu = os_release.lines().any(|line| line.trim().replace('"', "") == "ID=ubuntu");
     if ubuntu {
-        &["chromium-browser", "chromium-chromedriver"]
+        &["chromium-browser", "chromium-chromedriver", "iproute2"]
     } else {
-        &["chromium", "chromium-driver", "firefox-esr"]
+        &["chromium", "chromium-driver", "firefox-esr", "iproute2"]
     }
 }
 
@@ -144,9 +148,11 @@ mod tests {
         let debian = "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n";
         let ubuntu = "NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n";
         let mint = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n";
-        assert_eq!(packages(debian), ["chromium", "chromium-driver", "firefox-esr"]);
-        assert_eq!(packages(ubuntu), ["chromium-browser", "chromium-chromedriver"]);
-        assert_eq!(packages(mint), ["chromium", "chromium-driver", "firefox-esr"]);
+        let debians = ["chromium", "chromium-driver", "firefox-esr", "iproute2"];
+        assert_eq!(packages(debian), debians);
+        let ubuntus = ["chromium-browser", "chromium-chromedriver", "iproute2"];
+        assert_eq!(packages(ubuntu), ubuntus);
+        assert_eq!(packages(mint), debians);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ::tests::control::Control;
 use ::tests::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES};
 use ::tests::source::{Shape, Source};
+use common::address::TransportAddress;
 use common::command::Command;
 use common::event::Event;
 use common::id::{CoreId, PeerId};
@@ -298,8 +299,8 @@ impl Host for Memory {
         self.slots.get_mut(self.sent.len()).map(|slot| &mut slot[..])
     }
 
-    fn commit(&mut self, to: SocketAddr, len: usize) {
-        self.sent.push((to, len));
+    fn commit(&mut self, to: TransportAddress, len: usize) {
+        self.sent.push((to.socket(), len));
     }
 
     fn departure(&self) -> Instant {

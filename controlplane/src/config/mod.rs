@@ -22,8 +22,10 @@ pub struct Config {
     pub http: SocketAddr,
     /// Local addresses of the media sockets: one or two, of different families.
     pub media_binds: Vec<IpAddr>,
-    /// UDP port of all media; 0 takes a free one.
+    /// Port of all media; 0 takes a free one.
     pub media_port: u16,
+    /// Whether media may come over TCP.
+    pub media_tcp: bool,
     /// Addresses told to clients; empty: found on the host. Port None is the media port.
     pub announce: Vec<Announced>,
     /// Number of media threads, 1 to [`common::limits::CORES_MAX`].
@@ -145,6 +147,7 @@ impl Default for Config {
             http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080),
             media_binds: default_binds(),
             media_port: 1473,
+            media_tcp: true,
             announce: Vec::new(),
             cores: default_cores(),
             pin: true,
@@ -175,6 +178,7 @@ impl Config {
             http,
             media_binds: media_binds(layers.all("media_bind"))?.unwrap_or(defaults.media_binds),
             media_port: parsed(layers.one("media_port"), number)?.unwrap_or(defaults.media_port),
+            media_tcp: parsed(layers.one("media_tcp"), switch)?.unwrap_or(defaults.media_tcp),
             announce: layers.all("announce").iter().map(announced).collect::<Result<_, _>>()?,
             cores: parsed(layers.one("cores"), cores)?.unwrap_or(defaults.cores),
             pin: parsed(layers.one("pin"), switch)?.unwrap_or(defaults.pin),
@@ -305,11 +309,8 @@ fn default_cores() -> usize {
         .min(common::limits::CORES_MAX)
 }
 
-/// IPv4, and IPv6 where a socket of that family can be bound.
+/// The families of which a socket can be bound.
 fn default_binds() -> Vec<IpAddr> {
-    let mut binds = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    if std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() {
-        binds.push(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    }
-    binds
+    let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    families.into_iter().filter(|ip| std::net::UdpSocket::bind((*ip, 0)).is_ok()).collect()
 }

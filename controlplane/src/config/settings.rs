@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting, in the order of the help.
-pub(super) const SETTINGS: [Setting; 11] = [
+pub(super) const SETTINGS: [Setting; 12] = [
     setting(
         ["http", "http"],
         "FANFALL_HTTP",
@@ -43,14 +43,22 @@ pub(super) const SETTINGS: [Setting; 11] = [
         "IP,...",
         true,
         "Local addresses of the media sockets, at most one IPv4 and one IPv6. \
-         Default: 0.0.0.0, and [::] where the host has IPv6",
+         Default: 0.0.0.0 and [::], as far as the host has them",
     ),
     setting(
         ["media_port", "media-port"],
         "FANFALL_MEDIA_PORT",
         "PORT",
         false,
-        "UDP port of all media (0: any free one). Default: 1473",
+        "Port of all media, UDP and TCP (0: any free one). Default: 1473",
+    ),
+    setting(
+        ["media_tcp", "media-tcp"],
+        "FANFALL_MEDIA_TCP",
+        "on|off",
+        false,
+        "Take media over TCP too, on the media port, from clients whose network lets no UDP \
+         through. Default: on",
     ),
     setting(
         ["announce", "announce"],

@@ -25,6 +25,8 @@ fn defaults_hold_without_any_setting() {
     let config = read(&[]).unwrap();
     assert_eq!(config.http.to_string(), "127.0.0.1:8080");
     assert_eq!(config.media_port, 1473);
+    assert!(config.media_tcp && !read(&["--media-tcp", "off"]).unwrap().media_tcp);
+    assert!(config.media_binds.iter().any(|bind| bind.is_ipv4()));
     assert!(config.page);
     assert!(config.apps.is_empty());
 }

@@ -26,6 +26,8 @@ pub struct LocalTransport {
     pub fingerprint: [u8; 32],
     /// Addresses of host candidates, most preferred first.
     pub candidates: Vec<SocketAddr>,
+    /// Whether the same addresses accept TCP connections.
+    pub tcp: bool,
 }
 
 /// The negotiation of one session.

@@ -19,6 +19,11 @@ use super::negotiation::{LocalTransport, Negotiation};
 
 /// Type preference of host candidates (RFC 8445 section 5.1.2.2).
 const HOST_PREFERENCE: u32 = 126;
+/// The same over TCP: below everything UDP (RFC 6544 section 4.2 leaves the number open; libwebrtc
+/// has this one, `ICE_TYPE_PREFERENCE_HOST_TCP`).
+const HOST_TCP_PREFERENCE: u32 = 90;
+/// Preference of the passive direction among a host's TCP candidates (RFC 6544 section 4.2).
+const PASSIVE_PREFERENCE: u32 = 4;
 
 impl Negotiation {
     /// The current state as an answer.
@@ -135,8 +140,12 @@ impl Writer<'_> {
             self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
         line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
         line!(out, "a=setup:{}", self.setup);
-        for (index, address) in self.transport.candidates.iter().enumerate() {
+        let candidates = &self.transport.candidates;
+        for (index, address) in candidates.iter().enumerate() {
             candidate(out, index, *address);
+        }
+        for (index, address) in candidates.iter().enumerate().filter(|_| self.transport.tcp) {
+            tcp_candidate(out, index, candidates.len(), *address);
         }
         line!(out, "a=end-of-candidates");
     }
@@ -148,6 +157,19 @@ fn candidate(out: &mut String, index: usize, address: SocketAddr) {
     let priority = (HOST_PREFERENCE << 24) | (local << 8) | 255;
     let (ip, port) = (address.ip(), address.port());
     line!(out, "a=candidate:{} 1 udp {priority} {ip} {port} typ host generation 0", index + 1);
+}
+
+/// The passive TCP candidate of the same address (RFC 6544 section 4.5); `others` candidates have
+/// foundations already.
+fn tcp_candidate(out: &mut String, index: usize, others: usize, address: SocketAddr) {
+    let other = 8_191u32.saturating_sub(u32::try_from(index).unwrap_or(u32::MAX));
+    let local = PASSIVE_PREFERENCE << 13 | other;
+    let priority = (HOST_TCP_PREFERENCE << 24) | (local << 8) | 255;
+    let (foundation, ip, port) = (others + index + 1, address.ip(), address.port());
+    line!(
+        out,
+        "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive generation 0"
+    );
 }
 
 /// A rejected or stopped section: port 0, inactive, in no group.

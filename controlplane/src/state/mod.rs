@@ -160,7 +160,8 @@ impl Node {
 
     fn transport(&self, ufrag: String, pwd: String) -> LocalTransport {
         let fingerprint = self.plane.fingerprint();
-        LocalTransport { ufrag, pwd, fingerprint, candidates: self.candidates.clone() }
+        let (candidates, tcp) = (self.candidates.clone(), self.plane.tcp());
+        LocalTransport { ufrag, pwd, fingerprint, candidates, tcp }
     }
 
     /// Makes `peer` the transport of a session, in the place of the one it has.

@@ -80,5 +80,7 @@ mod tests {
         assert_eq!(choose(&both, &host, true), with_loopback);
         assert_eq!(choose(&ips(&["0.0.0.0"]), &host, false), ips(&["192.0.2.7"]));
         assert_eq!(choose(&ips(&["127.0.0.1"]), &host, false), ips(&["127.0.0.1"]));
+        let six_only = ips(&["127.0.0.1", "::1", "fe80::1", "2001:db8::7"]);
+        assert_eq!(choose(&both, &six_only, false), ips(&["2001:db8::7"]));
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn transport(ufrag: &str) -> LocalTransport {
         pwd: "0123456789abcdef0123456789abcdef".to_owned(),
         fingerprint: [0xab; 32],
         candidates: vec!["192.0.2.1:1473".parse().unwrap(), "[2001:db8::1]:1473".parse().unwrap()],
+        tcp: true,
     }
 }
 
@@ -210,6 +211,13 @@ pub(crate) fn check_text(sdp: &str) {
         }
         assert!(part.contains("a=candidate:1 1 udp 2130706431 192.0.2.1 1473 typ host"));
         assert!(part.contains("a=candidate:2 1 udp 2130706175 2001:db8::1 1473 typ host"));
+        // Over TCP they come behind all of them.
+        let passive = "typ host tcptype passive";
+        let v4 = format!("a=candidate:3 1 tcp 1520435199 192.0.2.1 1473 {passive}");
+        let v6 = format!("a=candidate:4 1 tcp 1520434943 2001:db8::1 1473 {passive}");
+        assert!(
+            part.find(" 1 udp 2130706175 ") < part.find(&v4) && part.find(&v4) < part.find(&v6)
+        );
         assert!(part.contains("\r\na=end-of-candidates\r\n"));
         let simulcast = part.contains("a=simulcast:recv") || part.contains("a=rid:");
         assert!(!simulcast || part.contains("sdes:rtp-stream-id"), "simulcast without RID");

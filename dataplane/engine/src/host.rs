@@ -1,9 +1,9 @@
 //! What a core offers to its engine: send slots, lanes to other cores, events, claims. Implemented
 //! by the worker of the data plane and by the simulator; the engine reaches the world only here.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::event::Event;
 use common::id::{ChannelId, CoreId, PeerId, TrackId};
 
@@ -16,13 +16,14 @@ pub trait Host {
     fn reserve(&mut self) -> Option<&mut [u8]>;
 
     /// Sends the first `len` bytes of the slot lent last to `to`.
-    fn commit(&mut self, to: SocketAddr, len: usize);
+    fn commit(&mut self, to: TransportAddress, len: usize);
 
     /// When what is committed in this call leaves: the present, where the `now` of a datagram is its
     /// arrival. The wait between the two is this core's and must not be taken for the way down.
     fn departure(&self) -> Instant;
 
-    /// Copies a frame into the lane of another core. Returns false when the lane is full.
+    /// Copies a frame into the lane of another core. Returns false when the lane is full. A datagram
+    /// that came over TCP takes its connection with it: everything after it arrives there.
     fn hand(&mut self, to: CoreId, header: FrameHeader, bytes: &[u8]) -> bool;
 
     /// Reports to the control plane. Never blocks, never loses.
@@ -49,7 +50,7 @@ pub enum FrameHeader {
     /// A datagram that arrived on a core that is not its peer's home. Bytes: the datagram.
     Datagram {
         /// Its source address.
-        from: SocketAddr,
+        from: TransportAddress,
         /// When it arrived there.
         arrival: Instant,
     },

@@ -1,9 +1,9 @@
 //! THE WALK: one datagram from its first byte to its end. Every datagram is forwarded, consumed,
 //! handed over or dropped with a reason, and counted once.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::counters::Drop;
 use proto::classify::{Class, classify};
 
@@ -15,7 +15,7 @@ use crate::{feedback, media, setup};
 /// Walks one datagram that arrived from `from` at `now`; `bytes` is decrypted in place.
 pub(crate) fn on_datagram(
     tables: &mut Tables,
-    from: SocketAddr,
+    from: TransportAddress,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,
@@ -38,7 +38,7 @@ fn count(tables: &mut Tables, outcome: Outcome) {
 
 fn walk(
     tables: &mut Tables,
-    from: SocketAddr,
+    from: TransportAddress,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,

@@ -2,9 +2,9 @@
 //! before it leaves a trace, and nothing but the answer to such a check is sent to an address that
 //! has not proved itself; our ClientHello, where the facts want one, follows a nomination.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::counters::Drop;
 use common::event::{CloseReason, Event};
 use common::id::PeerId;
@@ -22,7 +22,7 @@ use crate::transport::{Peer, PeerConfig};
 /// key is derived from it: both checks cost no memory.
 pub(crate) fn on_stun(
     tables: &mut Tables,
-    from: SocketAddr,
+    from: TransportAddress,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,
@@ -42,7 +42,10 @@ pub(crate) fn on_stun(
         None => match host.claim(peer) {
             Claim::Dead => return Outcome::Dropped(Drop::StunUnknownUser),
             Claim::Other(core) => {
-                tables.flows.bind(from, Flow::Core(core), now);
+                // A connection moves there with this message: its name ends here.
+                if !from.is_tcp() {
+                    tables.flows.bind(from, Flow::Core(core), now);
+                }
                 return Outcome::of_hand_over(core, from, bytes, now, host);
             }
             Claim::Mine => match welcome(tables, peer, now, host) {
@@ -59,7 +62,7 @@ pub(crate) fn on_stun(
 pub(crate) fn on_dtls(
     tables: &mut Tables,
     place: PeerPlace,
-    from: SocketAddr,
+    from: TransportAddress,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,
@@ -103,7 +106,7 @@ fn welcome(
 fn answer(
     tables: &mut Tables,
     place: PeerPlace,
-    from: SocketAddr,
+    from: TransportAddress,
     request: &BindingRequest<'_>,
     password: &[u8],
     now: Instant,
@@ -134,7 +137,7 @@ fn answer(
     }
     match host.reserve() {
         Some(slot) => {
-            let len = write_binding_success(slot, request.transaction(), from, password);
+            let len = write_binding_success(slot, request.transaction(), from.socket(), password);
             send(&mut tables.counters, host, from, len);
         }
         None => tables.counters.drop(Drop::NoSendSlot),

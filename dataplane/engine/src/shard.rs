@@ -1,9 +1,9 @@
 //! Owner of every table of one core; the whole public surface of the engine.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::command::Command;
 use common::counters::Counters;
 use common::event::CloseReason;
@@ -49,12 +49,12 @@ impl Shard {
     /// earlier calls were given, and nothing in the engine may take it for a monotonic clock.
     pub fn on_datagram(
         &mut self,
-        from: SocketAddr,
+        from: impl Into<TransportAddress>,
         bytes: &mut [u8],
         now: Instant,
         host: &mut impl Host,
     ) {
-        ingress::on_datagram(&mut self.tables, from, bytes, now, host);
+        ingress::on_datagram(&mut self.tables, from.into(), bytes, now, host);
         self.tables.serve_channels(now, host);
     }
 

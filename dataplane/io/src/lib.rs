@@ -14,14 +14,21 @@ mod waker;
 mod group;
 mod message;
 mod slots;
+mod tcp;
 mod uring;
 mod mmsg;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime};
 
+use common::address::TransportAddress;
+use common::counters::TcpCounters;
+use common::id::CoreId;
+
 pub use slots::SendQueue;
+pub use tcp::Migrant;
 pub use waker::Waker;
 
 /// Which driver is wanted.
@@ -54,6 +61,9 @@ pub struct DriverConfig {
     /// Whether another driver of this process has the port already and these sockets join its
     /// SO_REUSEPORT group. The first driver proves that nobody else has the port.
     pub join: bool,
+    /// Most TCP connections accepted on the same addresses and port, at most
+    /// [`common::limits::TCP_CONNECTIONS_MAX`]; 0 listens for none.
+    pub tcp_connections: usize,
     /// Which driver.
     pub choice: DriverChoice,
     /// Number of send slots, 1 to 32,768.
@@ -68,9 +78,9 @@ pub struct DriverConfig {
 #[derive(Debug)]
 pub struct Datagram<'a> {
     /// Its source.
-    pub from: SocketAddr,
+    pub from: TransportAddress,
     /// When the kernel took it from the network, by the wall clock, which may be stepped at any
-    /// time; None when the kernel gave no stamp.
+    /// time; None when the kernel gave no stamp (over TCP it gives none).
     pub stamp: Option<SystemTime>,
     /// Its bytes; may be changed in place.
     pub bytes: &'a mut [u8],
@@ -89,6 +99,7 @@ pub struct ReceiveReport {
 pub struct Driver {
     sends: SendQueue,
     receiver: Receiver,
+    acceptor: tcp::Acceptor,
     addresses: Vec<SocketAddr>,
     waker: Waker,
     fallback: Option<String>,
@@ -111,23 +122,23 @@ impl Driver {
         if !bounds.contains(&config.send_slots) || !bounds.contains(&config.receive_buffers) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "slots out of bounds"));
         }
-        let sockets = socket::open_group(config)?;
+        let socket::Group { sockets, listeners } = socket::open_group(config)?;
         let addresses = sockets.iter().map(|socket| socket.local).collect();
         let receive_buffer =
             sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or_default();
-        let done = |sends, receiver, waker, fallback| Driver {
-            sends,
-            receiver,
-            addresses,
-            waker,
-            fallback,
-            receive_buffer,
+        let done = |mut sends: SendQueue, mut receiver: Receiver, waker, fallback| {
+            let acceptor = tcp::Acceptor::new(listeners, &sends.connections)?;
+            sends.connections.limit(config.tcp_connections);
+            if let Some(descriptor) = acceptor.descriptor(&sends.connections) {
+                receiver.watch(&mut sends, descriptor);
+            }
+            Ok(Driver { sends, receiver, acceptor, addresses, waker, fallback, receive_buffer })
         };
         let (sockets, refusal) = match config.choice {
             DriverChoice::Mmsg => (sockets, None),
             _ => match uring::open(sockets, config) {
                 Ok((sends, receiver, waker)) => {
-                    return Ok(done(sends, Receiver::Uring(receiver), waker, None));
+                    return done(sends, Receiver::Uring(receiver), waker, None);
                 }
                 Err((_, error)) if config.choice == DriverChoice::Uring => return Err(error),
                 Err((sockets, error)) => (sockets, Some(error)),
@@ -135,7 +146,7 @@ impl Driver {
         };
         let (sends, receiver, waker) = mmsg::open(sockets, config)?;
         let fallback = refusal.map(|error| format!("io_uring was refused: {error}"));
-        Ok(done(sends, Receiver::Mmsg(receiver), waker, fallback))
+        done(sends, Receiver::Mmsg(receiver), waker, fallback)
     }
 
     /// Which driver it is.
@@ -181,17 +192,21 @@ impl Driver {
         }
     }
 
-    /// Shows at most about `budget` datagrams to `each`, in their order of arrival per socket, with
-    /// the send queue. Never sleeps.
+    /// Shows at most about `budget` UDP datagrams to `each`, in their order of arrival per socket,
+    /// and what a batch of TCP connections has, with the send queue. Never sleeps.
     pub fn receive(
         &mut self,
         budget: usize,
-        each: impl FnMut(Datagram<'_>, &mut SendQueue),
+        mut each: impl FnMut(Datagram<'_>, &mut SendQueue),
     ) -> ReceiveReport {
-        match &mut self.receiver {
-            Receiver::Uring(receiver) => receiver.receive(&mut self.sends, budget, each),
-            Receiver::Mmsg(receiver) => receiver.receive(&mut self.sends, budget, each),
+        let mut report = match &mut self.receiver {
+            Receiver::Uring(receiver) => receiver.receive(&mut self.sends, budget, &mut each),
+            Receiver::Mmsg(receiver) => receiver.receive(&mut self.sends, budget, &mut each),
+        };
+        if self.receiver.take_watched(&mut self.sends) || self.sends.connections.has_arrived() {
+            report.datagrams += self.acceptor.receive(&mut self.sends, each);
         }
+        report
     }
 
     /// The send queue.
@@ -210,6 +225,60 @@ impl Driver {
     /// Datagrams the kernel refused since the last call.
     pub fn take_send_failures(&mut self) -> u64 {
         self.sends.take_failures()
+    }
+
+    /// Takes in a TCP connection that another core let go on to this one; what it had not read is
+    /// shown at the next [`Driver::receive`].
+    pub fn adopt(&mut self, connection: Migrant) {
+        self.sends.connections.adopt(connection);
+    }
+
+    /// The next TCP connection that goes on to another core; see [`SendQueue::detach`].
+    pub fn pop_leaving(&mut self) -> Option<(CoreId, Migrant)> {
+        self.sends.connections.pop_leaving()
+    }
+
+    /// Ends and counts a TCP connection whose next core has no room for it.
+    pub fn refuse(&mut self, connection: Migrant) {
+        self.sends.connections.refuse(connection);
+    }
+
+    /// Whether [`Driver::sweep`] wants to be called in a second.
+    pub fn wants_sweep(&self) -> bool {
+        self.acceptor.wants_sweep(&self.sends.connections)
+    }
+
+    /// Ends TCP connections whose time is over. To be called once a second: times are counted in
+    /// calls. Cost: a look at every connection.
+    pub fn sweep(&mut self) {
+        self.acceptor.sweep(&mut self.sends.connections);
+    }
+
+    /// What was counted of TCP so far.
+    pub fn tcp_counters(&self) -> &TcpCounters {
+        self.sends.connections.counters()
+    }
+}
+
+impl Receiver {
+    /// Has `wait` return when `descriptor`, which lives as long as the driver, is readable.
+    fn watch(&mut self, sends: &mut SendQueue, descriptor: RawFd) {
+        match self {
+            Receiver::Uring(_) => {
+                if let Some((ring, _)) = sends.ring() {
+                    ring.watch(descriptor);
+                }
+            }
+            Receiver::Mmsg(receiver) => receiver.watch(descriptor),
+        }
+    }
+
+    /// Whether it was readable when last looked at; once.
+    fn take_watched(&mut self, sends: &mut SendQueue) -> bool {
+        match self {
+            Receiver::Uring(_) => sends.ring().is_some_and(|(ring, _)| ring.take_watched()),
+            Receiver::Mmsg(receiver) => receiver.take_watched(),
+        }
     }
 }
 

@@ -133,6 +133,9 @@ pub(crate) struct Receiver {
     turn: usize,
     /// Whether the last look left datagrams behind.
     more: bool,
+    /// Whether the watched descriptor was readable.
+    watched: bool,
+    /// The sockets, the waker, and what is watched beside them.
     polled: Vec<libc::pollfd>,
 }
 
@@ -150,18 +153,38 @@ impl Receiver {
         let mut polled: Vec<_> =
             sockets.iter().map(|socket| interest(socket.descriptor(), libc::POLLIN)).collect();
         polled.push(interest(waker.descriptor(), libc::POLLIN));
-        Ok(Self { sockets, waker, inbox: Inbox::new(batch)?, turn: 0, more: false, polled })
+        Ok(Self {
+            sockets,
+            waker,
+            inbox: Inbox::new(batch)?,
+            turn: 0,
+            more: false,
+            watched: false,
+            polled,
+        })
     }
 
     /// See [`crate::Driver::wait`].
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         let timeout = if self.more { Duration::ZERO } else { timeout };
         wait_for(&mut self.polled, timeout);
-        if self.polled.last().is_some_and(|event| event.revents != 0) {
+        let mut others = self.polled.iter().skip(self.sockets.len());
+        if others.next().is_some_and(|event| event.revents != 0) {
             self.waker.drain();
         }
+        self.watched |= others.next().is_some_and(|event| event.revents != 0);
         let broken = self.polled.iter().any(|socket| socket.revents & libc::POLLNVAL != 0);
         if broken { Err(io::Error::from_raw_os_error(libc::EBADF)) } else { Ok(()) }
+    }
+
+    /// Has [`Receiver::wait`] return when `descriptor` is readable.
+    pub(crate) fn watch(&mut self, descriptor: RawFd) {
+        self.polled.push(interest(descriptor, libc::POLLIN));
+    }
+
+    /// Whether it was, once.
+    pub(crate) fn take_watched(&mut self) -> bool {
+        std::mem::take(&mut self.watched)
     }
 
     /// See [`crate::Driver::receive`].
@@ -259,7 +282,7 @@ impl Inbox {
         let bytes = unsafe { self.slab.bytes(index) };
         let (payload, control) = bytes.split_at_mut_checked(DATAGRAM_MAX)?;
         let stamp = control.get(..control_len).and_then(stamp_of);
-        Some(Datagram { from, stamp, bytes: payload.get_mut(..len)? })
+        Some(Datagram { from: from.into(), stamp, bytes: payload.get_mut(..len)? })
     }
 }
 

@@ -5,12 +5,15 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use common::address::{Connection, TransportAddress};
+use common::id::CoreId;
 use common::limits::SEND_SLOT;
 
 use crate::group::{Grouper, NONE, Run};
 use crate::memory::Slab;
 use crate::message::Source;
 use crate::mmsg;
+use crate::tcp::Connections;
 use crate::uring;
 
 /// Most slots of one queue. Chosen: io_uring's largest submission queue.
@@ -101,6 +104,8 @@ pub(crate) enum Backend {
 pub struct SendQueue {
     slots: Slots,
     backend: Backend,
+    /// TCP connections, which take datagrams as addresses do.
+    pub(crate) connections: Connections,
     grouper: Grouper,
     /// Slots to be sent, in the order they were committed.
     committed: Vec<u32>,
@@ -122,6 +127,7 @@ impl SendQueue {
         Ok(Self {
             slots: Slots::new(count, segments.map(|known| known == Some(true)))?,
             backend,
+            connections: Connections::new()?,
             grouper: Grouper::new(count),
             committed: Vec::with_capacity(count),
             lent: None,
@@ -149,10 +155,15 @@ impl SendQueue {
     }
 
     /// Commits the first `len` bytes of the slot lent last to be sent to `to`. Without a lent slot,
-    /// or with a `len` beyond it, nothing is sent; to a family without socket it is a failed send.
-    pub fn commit(&mut self, to: SocketAddr, len: usize) {
+    /// or with a `len` beyond it, nothing is sent; to a family without socket, or to a connection
+    /// that is no more, it is a failed send.
+    pub fn commit(&mut self, to: TransportAddress, len: usize) {
         debug_assert!(self.lent.is_some() && len <= SEND_SLOT);
         let Some(slot) = self.lent.filter(|_| len <= SEND_SLOT) else { return };
+        let to = match to {
+            TransportAddress::Udp(address) => address,
+            TransportAddress::Tcp(connection) => return self.commit_tcp(connection, slot, len),
+        };
         if !self.reachable[family(to)] {
             self.slots.failures += 1;
             return;
@@ -161,6 +172,12 @@ impl SendQueue {
         self.slots.destinations[slot as usize] = to;
         self.slots.lengths[slot as usize] = len as u16;
         self.committed.push(slot);
+    }
+
+    /// Lets the TCP connection go on to `core` with the datagram that is being walked, unless it
+    /// carries a peer of this core: then, or when it is no more, false.
+    pub fn detach(&mut self, connection: Connection, core: CoreId) -> bool {
+        self.connections.detach(connection, core)
     }
 
     /// Whether no slot waits to be sent or is in flight.
@@ -173,6 +190,7 @@ impl SendQueue {
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
+        self.connections.flush();
         if self.committed.is_empty() && self.slots.retry.is_empty() {
             return Ok(());
         }
@@ -203,6 +221,16 @@ impl SendQueue {
         match &mut self.backend {
             Backend::Uring(ring) => Some((ring, &mut self.slots)),
             Backend::Mmsg(_) => None,
+        }
+    }
+
+    /// Queues the datagram in the lent slot on a connection; the slot stays lent.
+    #[cold]
+    fn commit_tcp(&mut self, to: Connection, slot: u32, len: usize) {
+        // SAFETY: the slot is lent: it left the free list, and was not handed to the kernel since.
+        let bytes = unsafe { self.slots.slab.bytes(slot as usize) };
+        if !self.connections.send(to, &bytes[..len]) {
+            self.slots.failures += 1;
         }
     }
 
@@ -255,6 +283,7 @@ mod tests {
         Driver::open(&DriverConfig {
             binds: vec!["127.0.0.1:0".parse().unwrap()],
             join: false,
+            tcp_connections: 0,
             choice: DriverChoice::Mmsg,
             send_slots: 4,
             receive_buffers: 1,
@@ -267,7 +296,7 @@ mod tests {
     fn refuse(sends: &mut SendQueue, to: SocketAddr, error: i32) {
         for number in 0..3 {
             sends.reserve().unwrap()[..10].fill(number);
-            sends.commit(to, 10);
+            sends.commit(to.into(), 10);
         }
         sends.plan();
         let runs = sends.grouper.runs();

@@ -38,6 +38,7 @@ fn sixty_thousand_packets_cost_no_allocation() {
         let mut driver = Driver::open(&DriverConfig {
             binds: vec!["127.0.0.1:0".parse().unwrap()],
             join: false,
+            tcp_connections: 0,
             choice,
             send_slots: 64,
             receive_buffers: 64,

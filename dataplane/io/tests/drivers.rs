@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
+use common::address::TransportAddress;
 use common::limits::{DATAGRAM_MAX, SEND_SLOT};
 use io::{Datagram, Driver, DriverChoice, DriverConfig, DriverKind, ReceiveReport};
 
@@ -16,6 +17,7 @@ fn config(choice: DriverChoice) -> DriverConfig {
     DriverConfig {
         binds: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
         join: false,
+        tcp_connections: 0,
         choice,
         send_slots: 256,
         receive_buffers: 256,
@@ -90,7 +92,7 @@ fn datagrams_arrive_whole_from_their_sources_and_answers_return() {
         let total = u64::from(rounds) * peers.len() as u64;
         let mut seen: HashMap<SocketAddr, Vec<Vec<u8>>> = HashMap::new();
         let report = collect(&mut driver, total, |Datagram { from, bytes, .. }, sends| {
-            seen.entry(from).or_default().push(bytes.to_vec());
+            seen.entry(from.socket()).or_default().push(bytes.to_vec());
             bytes.reverse();
             let slot = sends.reserve().unwrap();
             assert_eq!(slot.len(), SEND_SLOT);
@@ -225,7 +227,7 @@ fn unreachable_destinations_are_counted_and_end_nothing() {
         let refused = ["127.0.0.1:0".parse().unwrap(), "255.255.255.255:9".parse().unwrap()];
         for to in [closed, refused[0], closed, refused[1], answering.local_addr().unwrap()] {
             driver.sends().reserve().unwrap()[..4].copy_from_slice(b"data");
-            driver.sends().commit(to, 4);
+            driver.sends().commit(to.into(), 4);
             driver.submit().unwrap();
         }
         assert_eq!(answering.recv(&mut [0; 10]).unwrap(), 4);
@@ -245,7 +247,7 @@ fn a_family_without_socket_is_a_failed_send() {
         let binds = vec!["127.0.0.1:0".parse().unwrap()];
         let mut driver = open(&DriverConfig { binds, ..config(choice) });
         driver.sends().reserve().unwrap();
-        driver.sends().commit("[::1]:9".parse().unwrap(), 10);
+        driver.sends().commit(TransportAddress::Udp("[::1]:9".parse().unwrap()), 10);
         driver.submit().unwrap();
         assert_eq!(driver.take_send_failures(), 1);
         settle(&mut driver);
@@ -270,7 +272,7 @@ fn a_queue_smaller_than_a_fan_out_sends_on_its_own() {
         for round in 0..50u8 {
             for receiver in &receivers {
                 driver.sends().reserve().unwrap()[..100].fill(round);
-                driver.sends().commit(receiver.local_addr().unwrap(), 100);
+                driver.sends().commit(receiver.local_addr().unwrap().into(), 100);
             }
         }
         settle(&mut driver);
@@ -294,7 +296,7 @@ fn runs_of_one_destination_arrive_as_the_datagrams_they_were() {
         for (number, len) in lengths.into_iter().enumerate() {
             for receiver in &receivers {
                 driver.sends().reserve().unwrap()[..len].fill(number as u8);
-                driver.sends().commit(receiver.local_addr().unwrap(), len);
+                driver.sends().commit(receiver.local_addr().unwrap().into(), len);
             }
         }
         driver.submit().unwrap();
@@ -320,7 +322,7 @@ fn a_hundred_thousand_packets_leave_nothing_behind() {
         for batch in 0..1_000u32 {
             for number in 0..50u32 {
                 driver.sends().reserve().unwrap()[..1_200].fill((batch + number) as u8);
-                driver.sends().commit(to, 1_200);
+                driver.sends().commit(to.into(), 1_200);
             }
             driver.submit().unwrap();
             for number in 0..50u32 {
@@ -329,7 +331,7 @@ fn a_hundred_thousand_packets_leave_nothing_behind() {
                 other.send(&buffer[..1_200]).unwrap();
             }
             collect(&mut driver, 50, |Datagram { from, bytes, .. }, _| {
-                assert_eq!((from, bytes.len()), (to, 1_200))
+                assert_eq!((from, bytes.len()), (to.into(), 1_200))
             });
         }
         settle(&mut driver);

@@ -11,6 +11,7 @@ fn config(choice: DriverChoice) -> DriverConfig {
     DriverConfig {
         binds: vec!["127.0.0.1:0".parse().unwrap()],
         join: false,
+        tcp_connections: 0,
         choice,
         send_slots: 16,
         receive_buffers: 16,

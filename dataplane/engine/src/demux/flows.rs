@@ -3,9 +3,9 @@
 //! point to another core are soft: they go when unused.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use common::address::TransportAddress;
 use common::id::CoreId;
 use common::limits::{PATHS_PER_PEER_MAX, PEERS_MAX};
 use foldhash::fast::FixedState;
@@ -28,7 +28,7 @@ struct Entry {
 
 /// The address table of one core.
 pub(crate) struct Flows {
-    entries: HashMap<SocketAddr, Entry, FixedState>,
+    entries: HashMap<TransportAddress, Entry, FixedState>,
 }
 
 /// Entries that point to other cores go after this long without a datagram. Chosen: twice the
@@ -44,14 +44,14 @@ impl Flows {
     }
 
     /// The flow of `from`. Cost: one hash of the address, no allocation.
-    pub(crate) fn find(&mut self, from: SocketAddr, now: Instant) -> Option<Flow> {
+    pub(crate) fn find(&mut self, from: TransportAddress, now: Instant) -> Option<Flow> {
         let entry = self.entries.get_mut(&from)?;
         entry.used = now;
         Some(entry.flow)
     }
 
     /// Binds `from`, replacing what was there. Returns false when the table is full.
-    pub(crate) fn bind(&mut self, from: SocketAddr, flow: Flow, now: Instant) -> bool {
+    pub(crate) fn bind(&mut self, from: TransportAddress, flow: Flow, now: Instant) -> bool {
         if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&from) {
             return false;
         }
@@ -60,7 +60,7 @@ impl Flows {
     }
 
     /// Removes `from` if it belongs to `peer`.
-    pub(crate) fn unbind(&mut self, from: SocketAddr, peer: PeerPlace) {
+    pub(crate) fn unbind(&mut self, from: TransportAddress, peer: PeerPlace) {
         if self.entries.get(&from).is_some_and(|entry| entry.flow == Flow::Peer(peer)) {
             self.entries.remove(&from);
         }
@@ -88,8 +88,8 @@ mod tests {
         let peer = peers.insert(PeerId::new(0, 0), ()).expect("free");
         let stranger = peers.insert(PeerId::new(1, 0), ()).expect("free");
         let mut flows = Flows::new(1);
-        let own: SocketAddr = ([10, 0, 0, 1], 1000).into();
-        let foreign: SocketAddr = ([10, 0, 0, 2], 1000).into();
+        let own = TransportAddress::Udp(([10, 0, 0, 1], 1000).into());
+        let foreign = TransportAddress::Udp(([10, 0, 0, 2], 1000).into());
         assert!(flows.bind(own, Flow::Peer(peer), start));
         assert!(flows.bind(foreign, Flow::Core(CoreId(1)), start));
         flows.sweep(start + FOREIGN_IDLE - Duration::from_secs(1));

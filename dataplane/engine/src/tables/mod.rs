@@ -10,10 +10,10 @@ mod peers;
 mod reports;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::counters::{Counters, Drop};
 use common::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
 use common::media::MediaKind;
@@ -50,7 +50,7 @@ impl Outcome {
     /// Gives a datagram to the home core of its peer.
     pub(crate) fn of_hand_over(
         core: CoreId,
-        from: SocketAddr,
+        from: TransportAddress,
         bytes: &[u8],
         arrival: Instant,
         host: &mut impl Host,
@@ -204,7 +204,12 @@ impl Tables {
 }
 
 /// Sends the slot lent last and counts it.
-pub(crate) fn send(counters: &mut Counters, host: &mut impl Host, to: SocketAddr, len: usize) {
+pub(crate) fn send(
+    counters: &mut Counters,
+    host: &mut impl Host,
+    to: TransportAddress,
+    len: usize,
+) {
     counters.datagrams_out += 1;
     counters.bytes_out += len as u64;
     host.commit(to, len);

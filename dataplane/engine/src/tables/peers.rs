@@ -1,8 +1,8 @@
 //! The life of a peer: handshake steps, connection, end.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use common::address::TransportAddress;
 use common::event::{CloseReason, Event};
 
 use super::{Tables, send};
@@ -16,7 +16,7 @@ impl Tables {
     pub(crate) fn drive(
         &mut self,
         place: PeerPlace,
-        via: Option<SocketAddr>,
+        via: Option<TransportAddress>,
         now: Instant,
         host: &mut impl Host,
     ) {

@@ -1,10 +1,10 @@
 //! One peer: its paths, its handshake, its keys, its inbound SSRCs. Of its tracks and
 //! subscriptions it keeps the places only.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::address::TransportAddress;
 use common::command::DtlsRole;
 use common::id::PeerId;
 use common::media::ExtensionMap;
@@ -75,7 +75,7 @@ pub(crate) struct Outlet<'a> {
     /// Key.
     pub seal: &'a Seal,
     /// Address.
-    pub to: SocketAddr,
+    pub to: TransportAddress,
     /// Ids of header extensions.
     pub extensions: &'a ExtensionMap,
     /// Estimate and pacing.
@@ -129,7 +129,7 @@ impl Peer {
 
     /// Key for what leaves and the address it leaves to; None while there is either no key or no
     /// address that proved itself.
-    pub(crate) fn sealing(&self) -> Option<(&Seal, SocketAddr)> {
+    pub(crate) fn sealing(&self) -> Option<(&Seal, TransportAddress)> {
         Some((&self.keys.as_ref()?.seal, self.ice.selected()?))
     }
 
@@ -159,7 +159,11 @@ impl Peer {
 
     /// Seals the compound RTCP packet in `slot[..len]` under the next index. Returns the length
     /// and the address, or None as [`Peer::sealing`] does, or when all indexes are used up.
-    pub(crate) fn seal_rtcp(&mut self, slot: &mut [u8], len: usize) -> Option<(usize, SocketAddr)> {
+    pub(crate) fn seal_rtcp(
+        &mut self,
+        slot: &mut [u8],
+        len: usize,
+    ) -> Option<(usize, TransportAddress)> {
         let to = self.ice.selected()?;
         let keys = self.keys.as_mut()?;
         if keys.rtcp_index >= 1 << 31 {

@@ -117,7 +117,9 @@ impl Buffers {
         let control = (control as usize).min(CONTROL_LEN);
         let stamp = bytes.get(CONTROL..CONTROL + control).and_then(stamp_of);
         match (from, bytes.get_mut(PAYLOAD..end)) {
-            (Some(from), Some(bytes)) => Content::Datagram(Datagram { from, stamp, bytes }),
+            (Some(from), Some(bytes)) => {
+                Content::Datagram(Datagram { from: from.into(), stamp, bytes })
+            }
             _ => Content::Nothing,
         }
     }

@@ -57,8 +57,8 @@ pub(crate) fn open(
 }
 
 fn submissions(config: &DriverConfig) -> usize {
-    // Three more: two receives and the waker's read.
-    (config.send_slots + 3).next_power_of_two().min(SUBMISSIONS_MAX)
+    // Four more: two receives, the waker's read and the poll of TCP.
+    (config.send_slots + 4).next_power_of_two().min(SUBMISSIONS_MAX)
 }
 
 fn prepare(config: &DriverConfig) -> io::Result<(io_uring::IoUring, Buffers, Waker)> {
@@ -89,7 +89,8 @@ impl Receiver {
         let Some((ring, slots)) = sends.ring() else { return Ok(()) };
         ring.arm(slots)?;
         ring.poll(slots)?;
-        if !ring.take_woken() && !ring.has_arrivals() && !timeout.is_zero() {
+        let idle = !ring.take_woken() && !ring.has_arrivals() && !ring.is_readable();
+        if idle && !timeout.is_zero() {
             ring.sleep(slots, timeout)?;
             ring.take_woken();
         }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
@@ -43,6 +44,11 @@ pub(crate) struct Ring {
     receiving: Vec<bool>,
     /// Whether the read of the waker's event is under way.
     listening: bool,
+    /// The descriptor that is watched, and whether a poll of it is under way.
+    watched: Option<RawFd>,
+    watching: bool,
+    /// It was readable, and nobody asked yet.
+    readable: bool,
     /// Messages under way.
     sending: usize,
     /// A wake-up came and no `wait` has returned for it yet.
@@ -81,6 +87,9 @@ impl Ring {
             receiving: vec![false; sockets.len()],
             sockets,
             listening: false,
+            watched: None,
+            watching: false,
+            readable: false,
             sending: 0,
             woken: false,
             waker,
@@ -108,6 +117,11 @@ impl Ring {
             let read = opcode::Read::new(event, place, size_of::<u64>() as u32);
             self.push(read.build().user_data(Token::Wake.encode()), slots)?;
             self.listening = true;
+        }
+        if let Some(descriptor) = self.watched.filter(|_| !self.watching) {
+            let poll = opcode::PollAdd::new(Fd(descriptor), libc::POLLIN as u32);
+            self.push(poll.build().user_data(Token::Watch.encode()), slots)?;
+            self.watching = true;
         }
         Ok(())
     }
@@ -196,6 +210,21 @@ impl Ring {
         std::mem::take(&mut self.woken)
     }
 
+    /// Wakes also when `descriptor` is readable; it is polled from the next `arm` on.
+    pub(crate) fn watch(&mut self, descriptor: RawFd) {
+        self.watched = Some(descriptor);
+    }
+
+    /// Whether the watched descriptor is readable, as far as is known.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// The same, once.
+    pub(crate) fn take_watched(&mut self) -> bool {
+        std::mem::take(&mut self.readable)
+    }
+
     /// The errno of the last receive that failed, once.
     pub(crate) fn take_refusal(&mut self) -> Option<i32> {
         self.refusal.take()
@@ -220,7 +249,10 @@ impl Ring {
             if self.flush(slots).is_err() {
                 return false;
             }
-            let under_way = self.listening || self.sending != 0 || self.receiving.contains(&true);
+            let under_way = self.listening
+                || self.watching
+                || self.sending != 0
+                || self.receiving.contains(&true);
             if !under_way {
                 return self.ring.submitter().unregister_buf_ring(GROUP).is_ok();
             }
@@ -262,7 +294,7 @@ impl Ring {
     /// Takes all completions there are. Never enters the kernel.
     fn collect(&mut self, slots: &mut Slots) {
         // Split: handling a completion needs the fields beside the ring.
-        let Self { ring, arrivals, receiving, listening, sending, .. } = self;
+        let Self { ring, arrivals, receiving, listening, watching, readable, sending, .. } = self;
         let (mut woken, mut failures, mut refusal) = (false, self.failures, None);
         for completion in ring.completion() {
             let result = completion.result();
@@ -286,6 +318,10 @@ impl Ring {
                 Some(Token::Wake) => {
                     *listening = false;
                     woken = true;
+                }
+                Some(Token::Watch) => {
+                    *watching = false;
+                    *readable = true;
                 }
                 Some(Token::Cancel) | None => {}
             }

@@ -12,6 +12,8 @@ pub(crate) enum Token {
     Wake,
     /// A cancellation.
     Cancel,
+    /// The poll of the watched descriptor.
+    Watch,
 }
 
 impl Token {
@@ -22,6 +24,7 @@ impl Token {
             Token::Send(slot) => (2, slot),
             Token::Wake => (3, 0),
             Token::Cancel => (4, 0),
+            Token::Watch => (5, 0),
         };
         kind << 32 | u64::from(number)
     }
@@ -34,6 +37,7 @@ impl Token {
             2 => Some(Token::Send(number)),
             3 => Some(Token::Wake),
             4 => Some(Token::Cancel),
+            5 => Some(Token::Watch),
             _ => None,
         }
     }
@@ -45,7 +49,8 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_way_there_and_back() {
-        let tokens = [Token::Receive(1), Token::Send(u32::MAX), Token::Wake, Token::Cancel];
+        let kinds = [Token::Wake, Token::Cancel, Token::Watch];
+        let tokens = [Token::Receive(1), Token::Send(u32::MAX)].into_iter().chain(kinds);
         for token in tokens {
             assert_eq!(Token::decode(token.encode()), Some(token));
         }

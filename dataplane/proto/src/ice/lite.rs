@@ -4,15 +4,15 @@
 //! Called by the engine's transport stage, only after MESSAGE-INTEGRITY verified. Must never learn
 //! an address in another way, and never send: a lite implementation only answers.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use common::address::TransportAddress;
 use common::limits::{CONSENT_MAX, PATHS_PER_PEER_MAX};
 
 /// One remote address that passed a check.
 #[derive(Clone, Copy, Debug)]
 struct Path {
-    remote: SocketAddr,
+    remote: TransportAddress,
     checked: Instant,
 }
 
@@ -20,7 +20,7 @@ struct Path {
 #[derive(Clone, Debug)]
 pub struct IceLite {
     paths: [Option<Path>; PATHS_PER_PEER_MAX],
-    selected: Option<SocketAddr>,
+    selected: Option<TransportAddress>,
     /// Last check on any path.
     checked: Instant,
     /// Start of the current second of the switch budget, and what was spent of it.
@@ -35,9 +35,9 @@ pub struct CheckOutcome {
     /// left everything as it was.
     pub accepted: bool,
     /// The address that is a path since this check.
-    pub added: Option<SocketAddr>,
+    pub added: Option<TransportAddress>,
     /// The address that had to leave to make room.
-    pub evicted: Option<SocketAddr>,
+    pub evicted: Option<TransportAddress>,
     /// Whether [`IceLite::selected`] changed.
     pub selected_changed: bool,
 }
@@ -59,7 +59,12 @@ impl IceLite {
     /// A nominated check selects its path (RFC 8445 section 7.3.1.5), also when another one was
     /// selected before: a client whose NAT gave it a new address does just that. When all places
     /// are taken the path whose last check is oldest leaves, never the selected one.
-    pub fn on_check(&mut self, from: SocketAddr, nominate: bool, now: Instant) -> CheckOutcome {
+    pub fn on_check(
+        &mut self,
+        from: TransportAddress,
+        nominate: bool,
+        now: Instant,
+    ) -> CheckOutcome {
         let switches = nominate && self.selected != Some(from);
         if switches && !self.may_switch(now) {
             return CheckOutcome::default();
@@ -84,7 +89,7 @@ impl IceLite {
 
     /// Takes a DTLS ClientHello from `from`: clients may start the handshake on a path that passed
     /// a check before they nominate it. Returns whether the path was selected by this.
-    pub fn on_early_dtls(&mut self, from: SocketAddr) -> bool {
+    pub fn on_early_dtls(&mut self, from: TransportAddress) -> bool {
         let selects = self.selected.is_none() && self.is_path(from);
         if selects {
             self.selected = Some(from);
@@ -99,17 +104,17 @@ impl IceLite {
     }
 
     /// The address to send to.
-    pub fn selected(&self) -> Option<SocketAddr> {
+    pub fn selected(&self) -> Option<TransportAddress> {
         self.selected
     }
 
     /// Whether `address` passed a check.
-    pub fn is_path(&self, address: SocketAddr) -> bool {
+    pub fn is_path(&self, address: TransportAddress) -> bool {
         self.paths().any(|path| path == address)
     }
 
     /// All addresses that passed a check.
-    pub fn paths(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    pub fn paths(&self) -> impl Iterator<Item = TransportAddress> + '_ {
         self.paths.iter().flatten().map(|path| path.remote)
     }
 
@@ -148,7 +153,7 @@ impl IceLite {
     }
 
     /// Stores a new path; returns the one that had to leave.
-    fn add(&mut self, path: Path) -> Option<SocketAddr> {
+    fn add(&mut self, path: Path) -> Option<TransportAddress> {
         if let Some(place) = self.paths.iter_mut().find(|place| place.is_none()) {
             *place = Some(path);
             return None;
@@ -187,8 +192,8 @@ const _: () = assert!(PATHS_PER_PEER_MAX >= 2);
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
+    fn address(port: u16) -> TransportAddress {
+        TransportAddress::Udp(([192, 0, 2, 1], port).into())
     }
 
     /// A clock to add to; its zero has no meaning.
