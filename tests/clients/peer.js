@@ -65,6 +65,12 @@ export class Peer {
     return mids;
   }
 
+  // Wishes for another encoding of a watched section.
+  async prefer(mid, { sessionId, trackName }, simulcast) {
+    const tracks = [{ location: 'remote', mid, sessionId, trackName, simulcast }];
+    await this.request('PUT', `${this.receiving.path}/tracks/update`, { tracks });
+  }
+
   // What the watched sections have brought since the last call, by mid: {kind: 'video', frames, mark} or
   // {kind: 'audio', hertz}.
   async seen() {
