@@ -147,7 +147,7 @@ impl Page {
              const args = Array.from(arguments).slice(0, -1);\n\
              (async () => {{ {body} }})().then(\n\
                (value) => done({{ value: value === undefined ? null : value }}),\n\
-               (error) => done({{ error: String((error && error.stack) || error) }}));"
+               (error) => done({{ error: `${{error}}\n${{(error && error.stack) || ''}}` }}));"
         );
         let result = self.browser.script(&self.window, &script, arguments)?;
         match result["error"].as_str() {

@@ -6,6 +6,7 @@
 //! - `FANFALL_NODE`: Node; default: found on the search path
 //! - `FANFALL_AIORTC`: the Python that has aiortc
 //! - `FANFALL_PYTHON`: the Python that has GStreamer's bindings
+//! - `FANFALL_CLIENTS`: names of clients, with commas; default: all of them meet
 //! - `FANFALL_MATRIX`: file for the table of what each client can do; default: none is written
 //!
 //! Every picture carries its sender's number and the time it was painted, every tone its sender's

@@ -76,7 +76,7 @@ fn every_client_publishes_and_subscribes() {
 fn clients(server: &Server, site: &Site) -> Vec<Client> {
     let chromium: Rc<dyn Browser> = Rc::new(Driver::start());
     let direct = stack::direct(server);
-    let window = |browser: &Rc<dyn Browser>, place| -> Box<dyn Stack> {
+    let window = |browser: &Rc<dyn Browser>, place: &Value| -> Box<dyn Stack> {
         Box::new(Window::open(browser, site, place))
     };
     let program = |interpreter, script| {
@@ -86,7 +86,7 @@ fn clients(server: &Server, site: &Site) -> Vec<Client> {
     let mut found = vec![("Chromium", browser_version("FANFALL_CHROMIUM"), window(&chromium, &direct))];
     if let Some(firefox) = firefox::installed() {
         let browser: Rc<dyn Browser> = firefox;
-        found.push(("Firefox", browser_version("FANFALL_FIREFOX"), window(&browser, &direct)));
+        found.push(("Firefox", browser_version("FANFALL_FIREFOX"), window(&browser, &stack::direct_with_microphone(server))));
     }
     let place = json!({ "prefix": "/partytracks" });
     found.push(("partytracks", package_version("partytracks"), window(&chromium, &place)));
@@ -99,9 +99,11 @@ fn clients(server: &Server, site: &Site) -> Vec<Client> {
         let version = stack.call("version", &[]).unwrap();
         found.push((name, version.as_str().unwrap().to_owned(), stack));
     }
-    found.into_iter().zip(1..).map(|((name, version, stack), sender)| Client {
+    let wanted = std::env::var("FANFALL_CLIENTS").unwrap_or_default();
+    found.retain(|(name, ..)| wanted.is_empty() || wanted.split(',').any(|one| one == *name));
+    found.into_iter().zip(1..).map(|((name, version, stack), number)| Client {
         row: Row::new(name, &version),
-        sender,
+        sender: if name == "Firefox" { stack::MICROPHONE } else { number },
         stack,
         published: Vec::new(),
         watching: Watching::default(),

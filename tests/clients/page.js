@@ -10,20 +10,21 @@ let client = null;
 
 // Sections of a sender: a tone and a picture, which has `rids` encodings, each half the size of the one
 // before.
-function media(sender, { rids, ...size } = {}) {
+async function media(sender, { rids, microphone, ...size } = {}) {
   const sendEncodings = rids && rids.map((rid, i) => ({ rid, scaleResolutionDownBy: 2 ** i }));
   return [
-    [stage.tone(sender), { direction: 'sendonly' }],
+    [microphone ? await stage.microphone() : stage.tone(sender), { direction: 'sendonly' }],
     [stage.picture(sender, size), { direction: 'sendonly', ...(sendEncodings && { sendEncodings }) }],
   ];
 }
 
 window.client = {
-  // `place`: {api, secret} for a client of the API, {prefix, headers} for one of partytracks.
+  // `place`: {api, secret} for a client of the API, {prefix, headers} for one of partytracks;
+  // `microphone`: whether sound comes from there.
   start(place) {
     client = place.prefix ? new Party(place) : new Peer({
       place,
-      media,
+      media: (sender, options) => media(sender, { microphone: place.microphone, ...options }),
       connect: () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' }),
       look: ({ receiver }) => stage.look(receiver.track),
     });

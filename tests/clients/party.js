@@ -76,7 +76,7 @@ export class Party {
 
   async publishSimulcast(sender, rids) {
     const encodings = rids.map((rid, i) => ({ rid, scaleResolutionDownBy: 2 ** i }));
-    const track = stage.picture(sender, { width: 640, height: 360 });
+    const track = stage.picture(sender, { width: 960, height: 540 });
     return [await this.push(track, { sendEncodings$: of(encodings) })];
   }
 

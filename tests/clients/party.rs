@@ -89,7 +89,7 @@ impl Stage {
         let pushed = self.publisher.call("publishSimulcast", &[json!(50), rids]).unwrap();
         let mid = self.viewer.call("watchRid", &[pushed[0].clone(), json!("q")]).unwrap();
         let mid = mid.as_str().unwrap().to_owned();
-        for (rid, width) in [("q", 160), ("f", 640), ("h", 320)] {
+        for (rid, width) in [("q", 240), ("f", 960), ("h", 480)] {
             self.viewer.call("prefer", &[json!(rid)]).unwrap();
             shows(&self.viewer, &mid, width);
         }

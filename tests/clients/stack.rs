@@ -19,6 +19,9 @@ use crate::server::{APP, SECRET, Server};
 /// Longest run of one command.
 const COMMAND_MAX: Duration = Duration::from_secs(40);
 
+/// The sender's number that Firefox's fake microphone has: its tone is of 1,000 Hz (marks.py).
+pub(crate) const MICROPHONE: u64 = 15;
+
 /// What takes commands.
 pub(crate) trait Stack {
     /// Runs one command of peer.js.
@@ -123,6 +126,11 @@ impl Site {
 /// Where a client of the API finds it.
 pub(crate) fn direct(server: &Server) -> Value {
     json!({ "api": api(server), "secret": SECRET })
+}
+
+/// The same for a browser whose sound comes from its fake microphone.
+pub(crate) fn direct_with_microphone(server: &Server) -> Value {
+    json!({ "api": api(server), "secret": SECRET, "microphone": true })
 }
 
 /// The API's URL down to the app.

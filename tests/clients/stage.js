@@ -6,13 +6,7 @@ import { cells, frequency, hertz, mark, parse } from './marks.js';
 // A canvas as small as a mark may be: two pixels and more a block.
 const READ_WIDTH = 96;
 const READ_HEIGHT = 54;
-
-let audio = null;
-
-const context = () => {
-  audio ||= new AudioContext();
-  return audio;
-};
+const RATE = 48000;
 
 // A track with a sender's marked picture.
 export function picture(sender, { width = 320, height = 180, fps = 20 } = {}) {
@@ -39,11 +33,19 @@ export function picture(sender, { width = 320, height = 180, fps = 20 } = {}) {
 
 // A track with a sender's tone.
 export function tone(sender) {
-  const oscillator = new OscillatorNode(context(), { frequency: hertz(sender) });
-  const output = new MediaStreamAudioDestinationNode(context());
+  const context = new AudioContext();
+  const oscillator = new OscillatorNode(context, { frequency: hertz(sender) });
+  const output = new MediaStreamAudioDestinationNode(context);
   oscillator.connect(output);
   oscillator.start();
   return output.stream.getAudioTracks()[0];
+}
+
+// A track of the browser's fake microphone, for browsers that make no tone without a sound device.
+export async function microphone() {
+  const constraints = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
+  return stream.getAudioTracks()[0];
 }
 
 // A function that reports what a received track has brought since its last call.
@@ -91,14 +93,27 @@ function readBits(pen) {
   return bits;
 }
 
+// Records between the looks: needs no sound device, unlike an AudioContext.
 function listen(track) {
-  // Chromium decodes for the audio graph only what an element plays.
+  // Chromium decodes only what an element plays.
   element(track);
-  const analyser = new AnalyserNode(context(), { fftSize: 8192 });
-  new MediaStreamAudioSourceNode(context(), { mediaStream: new MediaStream([track]) }).connect(analyser);
-  const samples = new Float32Array(analyser.fftSize);
-  return () => {
-    analyser.getFloatTimeDomainData(samples);
-    return { kind: 'audio', hertz: frequency(samples, context().sampleRate) };
+  const stream = new MediaStream([track]);
+  let recorder = null;
+  return async () => {
+    const samples = recorder ? await stopped(recorder) : [];
+    recorder = new MediaRecorder(stream);
+    recorder.start();
+    return { kind: 'audio', hertz: frequency(samples, RATE) };
   };
+}
+
+// The last quarter of a second of a recording.
+async function stopped(recorder) {
+  const data = new Promise((resolve) => { recorder.ondataavailable = resolve; });
+  recorder.stop();
+  const { data: blob } = await data;
+  if (!blob.size) return [];
+  const decoder = new OfflineAudioContext(1, 1, RATE);
+  const decoded = await decoder.decodeAudioData(await blob.arrayBuffer()).catch(() => null);
+  return decoded ? decoded.getChannelData(0).slice(-RATE / 4) : [];
 }
