@@ -164,17 +164,24 @@ impl Client {
         Ok(())
     }
 
-    /// Closes its first section: the tag of the bundle, where the connection only receives.
+    /// Closes its first sound: the tag of the bundle, where the connection only receives. Firefox and
+    /// werift close the picture: they do not follow when the tag moves (ARCHITECTURE.md, section 9).
     fn close_first(&mut self) -> Result<(), String> {
-        let sound = self.pulled.first().ok_or("nothing is watched")?.mids[..1].to_vec();
-        self.stack.call("unwatch", &[json!(sound)])?;
-        self.watching.expect(&sound, None);
+        let mids = &self.pulled.first().ok_or("nothing is watched")?.mids;
+        let closed = vec![mids[self.closes()].clone()];
+        self.stack.call("unwatch", &[json!(closed)])?;
+        self.watching.expect(&closed, None);
         Ok(())
+    }
+
+    fn closes(&self) -> usize {
+        usize::from(["Firefox", "werift"].contains(&self.row.name()))
     }
 
     fn pull_first_again(&mut self) -> Result<(), String> {
         let Pulled { sender, locators, .. } = self.pulled.first().ok_or("nothing is watched")?;
-        let mids = strings(&self.stack.call("watch", &[json!(locators[..1])])?);
+        let locator = json!([locators[self.closes()]]);
+        let mids = strings(&self.stack.call("watch", &[locator])?);
         self.watching.expect(&mids, Some(*sender));
         Ok(())
     }

@@ -55,7 +55,9 @@ export class Party {
   }
 
   async seen() {
-    return Object.fromEntries([...this.pulled].map(([id, { report }]) => [id, report()]));
+    const reports = {};
+    for (const [id, { report }] of this.pulled) reports[id] = await report();
+    return reports;
   }
 
   async unwatch(ids) {

@@ -101,14 +101,20 @@ function listen(track) {
   let recorder = null;
   return async () => {
     const samples = recorder ? await stopped(recorder) : [];
-    recorder = new MediaRecorder(stream);
-    recorder.start();
+    recorder = null;
+    // A closed section's track has ended.
+    if (track.readyState === 'live') {
+      recorder = new MediaRecorder(stream);
+      recorder.start();
+    }
     return { kind: 'audio', hertz: frequency(samples, RATE) };
   };
 }
 
 // The last quarter of a second of a recording.
 async function stopped(recorder) {
+  // It stopped by itself with its track.
+  if (recorder.state === 'inactive') return [];
   const data = new Promise((resolve) => { recorder.ondataavailable = resolve; });
   recorder.stop();
   const { data: blob } = await data;

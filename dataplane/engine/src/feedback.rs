@@ -1,6 +1,7 @@
 //! PATH feedback: RTCP of a peer. Reports of publishers go on to their subscribers; what
 //! subscribers ask for is answered from this core's history or goes up, merged, to the publisher.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::counters::Drop;
@@ -20,6 +21,7 @@ const LOST_MAX: usize = 64;
 pub(crate) fn on_rtcp(
     tables: &mut Tables,
     place: PeerPlace,
+    from: SocketAddr,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,
@@ -27,6 +29,9 @@ pub(crate) fn on_rtcp(
     match accept(tables, place, bytes) {
         Err(reason) => Outcome::Dropped(reason),
         Ok(len) => {
+            if let Some(peer) = tables.peers.at_mut(place) {
+                peer.ice.on_report(from, now);
+            }
             for packet in packets(&bytes[..len]).map_while(Result::ok) {
                 act(tables, place, &packet, now, host);
             }
