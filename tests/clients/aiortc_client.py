@@ -22,13 +22,15 @@ loop = asyncio.new_event_loop()
 
 
 class Picture(aiortc.VideoStreamTrack):
-    """The marked picture, 30 a second."""
+    """The marked picture, 15 a second."""
 
     def __init__(self, sender):
         super().__init__()
         self.sender = sender
 
     async def recv(self):
+        # The base class counts 30 a second.
+        await self.next_timestamp()
         pts, time_base = await self.next_timestamp()
         frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
         for plane in frame.planes:

@@ -83,10 +83,15 @@ fn clients(server: &Server, site: &Site) -> Vec<Client> {
         Box::new(Program::start(interpreter, script, server)) as Box<dyn Stack>
     };
     let python = || stack::python().into();
-    let mut found = vec![("Chromium", browser_version("FANFALL_CHROMIUM"), window(&chromium, &direct))];
+    let mut found =
+        vec![("Chromium", browser_version("FANFALL_CHROMIUM"), window(&chromium, &direct))];
     if let Some(firefox) = firefox::installed() {
         let browser: Rc<dyn Browser> = firefox;
-        found.push(("Firefox", browser_version("FANFALL_FIREFOX"), window(&browser, &stack::direct_with_microphone(server))));
+        found.push((
+            "Firefox",
+            browser_version("FANFALL_FIREFOX"),
+            window(&browser, &stack::direct_with_microphone(server)),
+        ));
     }
     let place = json!({ "prefix": "/partytracks" });
     found.push(("partytracks", package_version("partytracks"), window(&chromium, &place)));
@@ -101,14 +106,18 @@ fn clients(server: &Server, site: &Site) -> Vec<Client> {
     }
     let wanted = std::env::var("FANFALL_CLIENTS").unwrap_or_default();
     found.retain(|(name, ..)| wanted.is_empty() || wanted.split(',').any(|one| one == *name));
-    found.into_iter().zip(1..).map(|((name, version, stack), number)| Client {
-        row: Row::new(name, &version),
-        sender: if name == "Firefox" { stack::MICROPHONE } else { number },
-        stack,
-        published: Vec::new(),
-        watching: Watching::default(),
-        pulled: Vec::new(),
-    }).collect()
+    found
+        .into_iter()
+        .zip(1..)
+        .map(|((name, version, stack), number)| Client {
+            row: Row::new(name, &version),
+            sender: if name == "Firefox" { stack::MICROPHONE } else { number },
+            stack,
+            published: Vec::new(),
+            watching: Watching::default(),
+            pulled: Vec::new(),
+        })
+        .collect()
 }
 
 /// Pulls: the first client from all others, the others from the first and from their neighbour.
@@ -201,7 +210,8 @@ fn browser_version(variable: &str) -> String {
     let program = driver::find(variable, names).unwrap();
     let output = Command::new(program).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let version =
+        text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     version.unwrap_or_default().to_owned()
 }
 

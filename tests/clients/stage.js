@@ -9,7 +9,7 @@ const READ_HEIGHT = 54;
 const RATE = 48000;
 
 // A track with a sender's marked picture.
-export function picture(sender, { width = 320, height = 180, fps = 20 } = {}) {
+export function picture(sender, { width = 320, height = 180, fps = 15 } = {}) {
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;

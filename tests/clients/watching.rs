@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::stack::Stack;
 
 /// Longest time until marks are right, or gone. Firefox starts small and low; machines are busy.
-const SEEN_MAX: Duration = Duration::from_secs(20);
+const SEEN_MAX: Duration = Duration::from_secs(30);
 
 /// Between two looks; longer than the quarter of a second of sound that a client listens to.
 const LOOK_EVERY: Duration = Duration::from_millis(400);

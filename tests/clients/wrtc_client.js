@@ -20,7 +20,7 @@ function picture(sender) {
   setInterval(() => {
     marks.paint(data, WIDTH, HEIGHT, sender);
     source.onFrame({ width: WIDTH, height: HEIGHT, data });
-  }, 1000 / 30);
+  }, 1000 / 15);
   return source.createTrack();
 }
 

@@ -319,7 +319,10 @@ mod tests {
         assert!(!ice.expired(clock.at(49_999)) && ice.expired(clock.at(50_000)));
         ice.on_check(address(2), false, clock.at(21_000));
         ice.on_report(address(2), clock.at(49_000));
-        assert!(ice.on_deadline(clock.at(50_000)), "reports elsewhere keep no silent path selected");
+        assert!(
+            ice.on_deadline(clock.at(50_000)),
+            "reports elsewhere keep no silent path selected"
+        );
         assert_eq!(ice.selected(), Some(address(2)));
     }
 
