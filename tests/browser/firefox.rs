@@ -21,7 +21,8 @@ use crate::pages::Browser;
 const TIMEOUT: Duration = Duration::from_secs(130);
 
 /// No first-run pages, no updates, no reports; sound may start by itself; a page in the background
-/// is not throttled; JSON is shown as text (the viewer for it lets no script reach the server).
+/// is not throttled; JSON is shown as text (the viewer for it lets no script reach the server); the
+/// microphone is a tone, since without a sound device an AudioContext of Firefox never starts.
 const PREFERENCES: &str = r#"
 user_pref("app.update.enabled", false);
 user_pref("app.normandy.enabled", false);
@@ -37,6 +38,9 @@ user_pref("extensions.update.enabled", false);
 user_pref("media.autoplay.blocking_policy", 0);
 user_pref("media.autoplay.default", 0);
 user_pref("media.gmp-manager.updateEnabled", false);
+user_pref("media.navigator.audio.fake_frequency", 1000);
+user_pref("media.navigator.permission.disabled", true);
+user_pref("media.navigator.streams.fake", true);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("services.settings.server", "http://127.0.0.1:9");

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use crate::process;
 
-/// Feature without which the browser tests are not compiled: a plain `cargo test` needs no browser.
+/// Feature without which the browser and client tests are not compiled: a plain `cargo test` needs no
+/// browser.
 pub(crate) const FEATURE: &str = "tests/browser";
 
 /// Names of the browser's program, the distributions' own first. `chromium-browser` is Ubuntu's.
@@ -37,6 +38,15 @@ struct Programs {
 
 /// Runs the browser tests whose names contain `filter`.
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
+    process::run(&mut test_command(root, "browser", filter)?)
+}
+
+/// Builds the server; the command that runs a test binary that needs it and browsers.
+pub(crate) fn test_command(
+    root: &Path,
+    name: &str,
+    filter: Option<&str>,
+) -> Result<Command, String> {
     let networks = process::find(&NETWORKS).is_some();
     let programs = match find() {
         Some(programs) if programs.firefox.is_some() && networks => programs,
@@ -57,7 +67,7 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
     let target = target(root)?;
     let mut test = process::cargo(root);
     test.args(["test", "--locked", "--package", "tests", "--features", FEATURE])
-        .args(["--test", "browser", "--"])
+        .args(["--test", name, "--"])
         .args(filter)
         // One at a time: the figures that the tests report are of one browser, not of several
         // that compete for the same cores.
@@ -67,7 +77,7 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
         .envs(programs.firefox.iter().map(|path| ("FANFALL_FIREFOX", path)))
         .env("FANFALL_BINARY", target.join("debug").join("fanfall"))
         .env("FANFALL_SCREENSHOTS", target.join("browser"));
-    process::run(&mut test)
+    Ok(test)
 }
 
 fn find() -> Option<Programs> {
@@ -78,15 +88,20 @@ fn find() -> Option<Programs> {
     })
 }
 
-/// Installs the distribution's packages when that is allowed, else says what to install.
+/// Installs the browsers' packages.
 fn install() -> Result<Programs, String> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let packages = packages(&release);
+    install_packages("the browser tests need Chromium and chromedriver", packages(&release))?;
+    find().ok_or_else(|| "the packages were installed but have no such programs".to_owned())
+}
+
+/// Installs packages of the distribution when that is allowed, else says what to install and why.
+pub(crate) fn install_packages(why: &str, packages: &[&str]) -> Result<(), String> {
     let advice = format!("apt-get update && apt-get install {}", packages.join(" "));
     let manual = |reason: String| {
         format!(
-            "the browser tests need Chromium and chromedriver; {reason}. Install them:\n    \
-             {advice}\nor run the other steps: cargo xtask test --no-browser"
+            "{why}; {reason}. Install them:\n    {advice}\nor run the other steps: \
+             cargo xtask test --no-browser"
         )
     };
     if process::find(&["apt-get"]).is_none() {
@@ -103,8 +118,7 @@ fn install() -> Result<Programs, String> {
             .args(packages)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
-    .map_err(&manual)?;
-    find().ok_or_else(|| manual("the packages were installed but have no such programs".to_owned()))
+    .map_err(&manual)
 }
 
 /// The packages of this distribution. Ubuntu has its own names and ships them as snaps; its Firefox
@@ -119,7 +133,7 @@ fn packages(os_release: &str) -> &'static [&'static str] {
 }
 
 /// Where cargo builds.
-fn target(root: &Path) -> Result<PathBuf, String> {
+pub(crate) fn target(root: &Path) -> Result<PathBuf, String> {
     let metadata = process::read(process::cargo(root).args([
         "metadata",
         "--format-version",

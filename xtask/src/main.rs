@@ -5,6 +5,7 @@
 
 mod bench;
 mod browser;
+mod clients;
 mod process;
 mod scoreboard;
 mod steps;
@@ -18,14 +19,15 @@ const USAGE: &str = "\
 Usage: cargo xtask <command>
 
 Commands:
-  test     every check and every test: tidy, fmt, clippy, cargo test, browser
-             --no-browser     leave the browser tests out
-             --only <step>    one step: tidy, fmt, clippy, test or browser
-             --filter <text>  only the browser tests whose name contains <text>
+  test     every check and every test: tidy, fmt, clippy, cargo test, browser, clients
+             --no-browser     leave the browser and client tests out
+             --only <step>    one step: tidy, fmt, clippy, test, browser or clients
+             --filter <text>  only the browser and client tests whose name contains <text>
   check    tidy, fmt and clippy: what to run before a commit
   tidy     import directions, sizes, unsafe code and words in the project's files
   scoreboard
            the simulated trials of media quality; writes tests/SCOREBOARD.md
+  matrix   which client does what, with real clients; writes the table in README.md
   bench    the load generator, built in release; what follows is passed on to it
   help     this text
 ";
@@ -52,6 +54,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "check" => no_arguments(command, rest).and_then(|()| steps::run(&Plan::check())),
         "tidy" => no_arguments(command, rest).and_then(|()| tidy::run(&process::root()?)),
         "scoreboard" => no_arguments(command, rest).and_then(|()| scoreboard::run()),
+        "matrix" => no_arguments(command, rest).and_then(|()| clients::matrix()),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{browser, process, tidy};
+use crate::{browser, clients, process, tidy};
 
 /// One kind of check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,11 +21,14 @@ pub(crate) enum Step {
     Test,
     /// The server's binary in a real browser.
     Browser,
+    /// The server's binary with clients of other makers.
+    Clients,
 }
 
 impl Step {
     /// All steps, the cheap ones first.
-    const ALL: [Self; 5] = [Self::Tidy, Self::Fmt, Self::Clippy, Self::Test, Self::Browser];
+    const ALL: [Self; 6] =
+        [Self::Tidy, Self::Fmt, Self::Clippy, Self::Test, Self::Browser, Self::Clients];
 
     fn name(self) -> &'static str {
         match self {
@@ -34,6 +37,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Test => "test",
             Self::Browser => "browser",
+            Self::Clients => "clients",
         }
     }
 }
@@ -59,7 +63,9 @@ impl Plan {
             let mut value =
                 || rest.next().ok_or_else(|| format!("`{argument}` needs a value, see `help`"));
             match argument.as_str() {
-                "--no-browser" => plan.steps.retain(|&step| step != Step::Browser),
+                "--no-browser" => {
+                    plan.steps.retain(|&step| step != Step::Browser && step != Step::Clients);
+                }
                 "--only" => {
                     let name = value()?;
                     plan.steps.retain(|step| step.name() == name);
@@ -112,6 +118,7 @@ fn run_step(step: Step, root: &Path, filter: Option<&str>) -> Result<(), String>
         }
         Step::Test => process::run(process::cargo(root).args(["test", "--locked", "--workspace"])),
         Step::Browser => browser::run(root, filter),
+        Step::Clients => clients::run(root, filter),
     }
 }
 

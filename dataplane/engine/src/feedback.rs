@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use common::address::TransportAddress;
 use common::counters::Drop;
 use common::id::TrackId;
 use proto::rtcp::{DlrrBlock, ReportBlock, RtcpPacket, TwccView, XrBlock, XrBlocks, packets};
@@ -20,13 +21,19 @@ const LOST_MAX: usize = 64;
 pub(crate) fn on_rtcp(
     tables: &mut Tables,
     place: PeerPlace,
+    from: TransportAddress,
     bytes: &mut [u8],
     now: Instant,
     host: &mut impl Host,
 ) -> Outcome {
     match accept(tables, place, bytes) {
         Err(reason) => Outcome::Dropped(reason),
-        Ok(len) => follow(tables, place, &bytes[..len], now, host),
+        Ok(len) => {
+            if let Some(peer) = tables.peers.at_mut(place) {
+                peer.ice.on_report(from, now);
+            }
+            follow(tables, place, &bytes[..len], now, host)
+        }
     }
 }
 

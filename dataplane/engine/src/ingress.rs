@@ -57,6 +57,6 @@ fn walk(
         Class::Stun => Outcome::Dropped(Drop::Unclassified),
         Class::Dtls => setup::on_dtls(tables, peer, from, bytes, now, host),
         Class::Rtp => media::on_rtp(tables, peer, bytes, now, host),
-        Class::Rtcp => feedback::on_rtcp(tables, peer, bytes, now, host),
+        Class::Rtcp => feedback::on_rtcp(tables, peer, from, bytes, now, host),
     }
 }

@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: the rules of the project that no compiler checks. Reads the files that git
 //! tracks (or would track), nothing else; prints each violation with its place. The rules are one
-//! file each: `crates` and `engine` (import directions), `lock` (packages of others), `shape` (sizes,
+//! file each: `crates` and `engine` (import directions), `lock` (packages of others), `clients` (the table of
+//! the README), `shape` (sizes,
 //! module docs, unsafe code), `words` (what no file may contain).
 
+mod clients;
 mod crates;
 mod engine;
 mod lock;
@@ -61,6 +63,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 fn check(files: &[(String, String)]) -> Vec<Violation> {
     let mut found = crates::check(files);
     found.extend(lock::check(files));
+    found.extend(clients::check(files));
     let sources: Vec<Source> = files
         .iter()
         .filter(|(path, _)| path.ends_with(".rs"))

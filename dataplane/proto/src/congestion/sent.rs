@@ -72,6 +72,14 @@ impl SentRing {
         self.next += 1;
     }
 
+    /// Leaves out the numbers below `number`; none of them counts as sent. Cost: one write for each of
+    /// them that the ring has a place for.
+    pub(super) fn skip_to(&mut self, number: u64) {
+        let first = self.next.max(number.saturating_sub(SENT_MAX));
+        (first..number).for_each(|unsent| self.facts[slot_of(unsent)] = UNSENT << FATE_SHIFT);
+        self.next = self.next.max(number);
+    }
+
     /// The extended number nearest to the last one sent.
     pub(super) fn extend(&self, sequence: u16) -> u64 {
         rtp::extend(self.next - 1, sequence)
@@ -90,6 +98,7 @@ impl SentRing {
         let fate = match facts >> FATE_SHIFT {
             0 => Fate::Unknown,
             1 => Fate::Lost,
+            UNSENT => return None,
             _ => Fate::Settled,
         };
         Some(Sent {
@@ -134,6 +143,8 @@ const FIRST: u64 = 0x1_0000;
 const SIZE_MAX: usize = 0x7FF;
 const CLUSTER_SHIFT: u32 = 11;
 const FATE_SHIFT: u32 = 14;
+/// In the place of a fate: the number was left out.
+const UNSENT: u16 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +168,25 @@ mod tests {
         assert_eq!(ring.find(first + 10, now_us), Some(Sent { fate: Fate::Lost, ..expected }));
         ring.settle(first + 10, Fate::Settled);
         assert_eq!(ring.find(first + 10, now_us), Some(Sent { fate: Fate::Settled, ..expected }));
+    }
+
+    #[test]
+    fn numbers_left_out_were_not_sent() {
+        let mut ring = SentRing::new();
+        for _ in 0..SENT_MAX {
+            ring.push(100, 0, 5);
+        }
+        let first = ring.next();
+        ring.skip_to(first + 10);
+        assert_eq!(ring.next(), first + 10);
+        assert!((first..first + 10).all(|number| ring.find(number, 10).is_none()));
+        assert!(ring.find(first - 1, 10).is_some());
+        ring.push(100, 0, 6);
+        assert_eq!(ring.find(first + 10, 10).map(|sent| sent.sent_us), Some(6));
+        ring.skip_to(first);
+        assert_eq!(ring.next(), first + 11, "never back");
+        ring.skip_to(first + 100 * SENT_MAX);
+        assert_eq!(ring.find(first + 100 * SENT_MAX - 1, 10), None);
     }
 
     #[test]

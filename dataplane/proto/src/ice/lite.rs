@@ -1,7 +1,7 @@
 //! The paths of one peer: which remote addresses passed an authenticated check, which of them is
 //! used, and how long consent lasts. RFC 8445 (lite), RFC 7675.
 //!
-//! Called by the engine's transport stage, only after MESSAGE-INTEGRITY verified. Must never learn
+//! Called by the engine's transport stage, only after MESSAGE-INTEGRITY (or a report's tag) verified. Must never learn
 //! an address in another way, and never send: a lite implementation only answers.
 
 use std::time::{Duration, Instant};
@@ -87,6 +87,16 @@ impl IceLite {
         outcome
     }
 
+    /// Takes an authenticated SRTCP packet from `from`. It renews consent like a check: a client whose
+    /// ICE is older than RFC 7675 (libnice, so GStreamer) keeps its path open by indications, which
+    /// nobody signs, and says only with its reports that it still wants what it gets.
+    pub fn on_report(&mut self, from: TransportAddress, now: Instant) {
+        if let Some(path) = self.paths.iter_mut().flatten().find(|path| path.remote == from) {
+            path.checked = path.checked.max(now);
+            self.checked = self.checked.max(now);
+        }
+    }
+
     /// Takes a DTLS ClientHello from `from`: clients may start the handshake on a path that passed
     /// a check before they nominate it. Returns whether the path was selected by this.
     pub fn on_early_dtls(&mut self, from: TransportAddress) -> bool {
@@ -124,7 +134,7 @@ impl IceLite {
         self.selected_checked().unwrap_or(self.checked) + CONSENT_MAX
     }
 
-    /// Whether no path had a check for 30 s (RFC 7675 section 5.1): the peer is gone.
+    /// Whether no path had a check or report for 30 s (RFC 7675 section 5.1): the peer is gone.
     pub fn expired(&self, now: Instant) -> bool {
         now >= self.checked + CONSENT_MAX
     }
@@ -300,6 +310,25 @@ mod tests {
         let unchecked = IceLite::new(clock.at(0));
         assert_eq!(unchecked.consent_deadline(), clock.at(30_000));
         assert!(unchecked.expired(clock.at(30_000)));
+    }
+
+    #[test]
+    fn reports_on_a_path_renew_its_consent_and_no_other() {
+        let clock = Clock::new();
+        let mut ice = IceLite::new(clock.at(0));
+        ice.on_check(address(1), true, clock.at(0));
+        ice.on_report(address(2), clock.at(10_000));
+        assert_eq!(ice.consent_deadline(), clock.at(30_000), "no path");
+        ice.on_report(address(1), clock.at(20_000));
+        assert_eq!(ice.consent_deadline(), clock.at(50_000));
+        assert!(!ice.expired(clock.at(49_999)) && ice.expired(clock.at(50_000)));
+        ice.on_check(address(2), false, clock.at(21_000));
+        ice.on_report(address(2), clock.at(49_000));
+        assert!(
+            ice.on_deadline(clock.at(50_000)),
+            "reports elsewhere keep no silent path selected"
+        );
+        assert_eq!(ice.selected(), Some(address(2)));
     }
 
     #[test]
