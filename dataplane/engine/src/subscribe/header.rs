@@ -139,7 +139,8 @@ pub(crate) fn write(
     };
     let mut writer = HeaderWriter::begin(slot, fixed, form);
     if let Some(id) = ids.id(Extension::Mid) {
-        writer.element(id, names.mid.as_bytes());
+        let (mid, len) = names.mid.padded();
+        writer.short_element(id, mid, len);
     }
     if let Some((sequence, id)) = names.transport_sequence.zip(ids.id(Extension::TransportCc)) {
         writer.element(id, &sequence.to_be_bytes());

@@ -34,11 +34,9 @@ impl Arrival {
     }
 }
 
-/// Part of what a message says; filled by [`Walk::next_batch`].
-#[derive(Debug)]
-pub(super) struct Batch {
-    arrivals: [Arrival; Batch::ARRIVALS_MAX],
-    len: usize,
+/// What a part of a message says in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tally {
     /// Bytes and packets whose fate became known, lost ones included.
     pub(super) bytes: u64,
     pub(super) packets: u64,
@@ -47,29 +45,70 @@ pub(super) struct Batch {
     pub(super) lost_packets: u64,
     /// Bytes that had been reported lost and arrived after all.
     pub(super) found_bytes: u64,
-    /// Bytes no message will tell about, taken for arrived.
-    pub(super) credit_bytes: u64,
     /// First and last send time of the packets whose fate became known.
     sent_us: (i64, i64),
 }
 
+impl Tally {
+    const NOTHING: Self = Self {
+        bytes: 0,
+        packets: 0,
+        lost_bytes: 0,
+        lost_packets: 0,
+        found_bytes: 0,
+        sent_us: (i64::MAX, i64::MIN),
+    };
+
+    fn count(&mut self, packet: &Sent, arrived: bool) {
+        let bytes = u64::from(packet.size);
+        if packet.fate == Fate::Unknown {
+            self.bytes += bytes;
+            self.packets += 1;
+            let (first, last) = self.sent_us;
+            self.sent_us = (first.min(packet.sent_us), last.max(packet.sent_us));
+        }
+        if !arrived {
+            self.lost_bytes += bytes;
+            self.lost_packets += 1;
+        } else if packet.fate == Fate::Lost {
+            self.found_bytes += bytes;
+        }
+    }
+
+    /// First and last send time of the packets whose fate became known, if there are any.
+    pub(super) fn sent_us(&self) -> Option<(i64, i64)> {
+        (self.packets != 0).then_some(self.sent_us)
+    }
+
+    /// A tally of losses only.
+    #[cfg(test)]
+    pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
+        Self { bytes, packets: 1, lost_bytes, sent_us: (first_us, last_us), ..Self::NOTHING }
+    }
+}
+
+/// Part of what a message says; filled by [`Walk::next_batch`].
+#[derive(Debug)]
+pub(super) struct Batch {
+    arrivals: [Arrival; Batch::ARRIVALS_MAX],
+    len: usize,
+    pub(super) tally: Tally,
+    /// Bytes no message will tell about, taken for arrived.
+    pub(super) credit_bytes: u64,
+}
+
 impl Batch {
-    /// Chosen: what a message of 50 ms has at 5 Mbit/s where every packet arrives at its own instant;
-    /// longer ones come in parts.
-    const ARRIVALS_MAX: usize = 32;
+    /// Chosen: two messages' worth of 50 ms at 5 Mbit/s, of which four packets at a time arrive
+    /// together; longer messages come in parts.
+    const ARRIVALS_MAX: usize = 16;
 
     /// Nothing.
     pub(super) fn new() -> Self {
         Self {
             arrivals: [Arrival::default(); Self::ARRIVALS_MAX],
             len: 0,
-            bytes: 0,
-            packets: 0,
-            lost_bytes: 0,
-            lost_packets: 0,
-            found_bytes: 0,
+            tally: Tally::NOTHING,
             credit_bytes: 0,
-            sent_us: NEVER,
         }
     }
 
@@ -78,46 +117,11 @@ impl Batch {
         self.arrivals.get(..self.len).unwrap_or_default()
     }
 
-    /// First and last send time of the packets whose fate became known, if there are any.
-    pub(super) fn sent_us(&self) -> Option<(i64, i64)> {
-        (self.packets != 0).then_some(self.sent_us)
-    }
-
-    /// A batch about losses only.
-    #[cfg(test)]
-    pub(super) fn of_bytes(bytes: u64, lost_bytes: u64, first_us: i64, last_us: i64) -> Self {
-        Self { bytes, lost_bytes, packets: 1, sent_us: (first_us, last_us), ..Self::new() }
-    }
-
-    /// Forgets everything; the arrivals are overwritten.
-    fn start(&mut self, credit_bytes: u64) {
-        (self.bytes, self.packets) = (0, 0);
-        (self.lost_bytes, self.lost_packets, self.found_bytes) = (0, 0, 0);
-        (self.len, self.credit_bytes, self.sent_us) = (0, credit_bytes, NEVER);
-    }
-
-    /// Adds a packet that `arrival_us` tells the arrival of, unless it was lost.
-    fn add(&mut self, packet: &Sent, arrival_us: Option<i64>) {
-        let &Sent { sent_us, size, cluster, fate } = packet;
-        if fate == Fate::Unknown {
-            self.bytes += u64::from(size);
-            self.packets += 1;
-            let (first, last) = self.sent_us;
-            self.sent_us = (first.min(sent_us), last.max(sent_us));
-        }
-        let Some(arrival_us) = arrival_us else {
-            self.lost_bytes += u64::from(size);
-            self.lost_packets += 1;
-            return;
-        };
-        if fate == Fate::Lost {
-            self.found_bytes += u64::from(size);
-        }
-        let arrival = Arrival { arrival_us, sent_us, size, packets: 1, cluster };
+    fn add(&mut self, arrival: Arrival) {
         if let Some(last) = self.arrivals.get_mut(self.len.wrapping_sub(1))
             && last.is_with(&arrival)
         {
-            last.size += size;
+            last.size += arrival.size;
             last.packets += 1;
         } else if let Some(place) = self.arrivals.get_mut(self.len) {
             *place = arrival;
@@ -129,9 +133,6 @@ impl Batch {
         self.arrivals.get_mut(..self.len).unwrap_or_default().sort_unstable();
     }
 }
-
-/// First and last of no times.
-const NEVER: (i64, i64) = (i64::MAX, i64::MIN);
 
 /// What is kept from message to message.
 #[derive(Clone, Debug, Default)]
@@ -229,10 +230,11 @@ impl Walk<'_> {
         if self.ended {
             return false;
         }
-        batch.start(std::mem::take(&mut self.credit_bytes));
+        (batch.len, batch.credit_bytes) = (0, std::mem::take(&mut self.credit_bytes));
         // Copies stay in registers.
         let (mut statuses, mut number) = (self.statuses.clone(), self.number);
         let (mut arrival_us, mut disordered) = (self.arrival_us, false);
+        let mut tally = Tally::NOTHING;
         while batch.len < Batch::ARRIVALS_MAX {
             let Some((_, delta)) = statuses.next() else {
                 self.ended = true;
@@ -241,10 +243,15 @@ impl Walk<'_> {
             arrival_us += delta.map_or(0, i64::from) * DELTA_US;
             disordered |= delta.is_some_and(i16::is_negative);
             if let Some(packet) = sent.learn(number, delta.is_some(), now_us) {
-                batch.add(&packet, delta.is_some().then_some(arrival_us));
+                tally.count(&packet, delta.is_some());
+                if delta.is_some() {
+                    let Sent { sent_us, size, cluster, .. } = packet;
+                    batch.add(Arrival { arrival_us, sent_us, size, packets: 1, cluster });
+                }
             }
             number += 1;
         }
+        batch.tally = tally;
         (self.statuses, self.number, self.arrival_us) = (statuses, number, arrival_us);
         if disordered {
             batch.order();
@@ -304,14 +311,14 @@ mod tests {
         let first = message(0, 5, &[Some(4), None, Some(8)]);
         let batches = read(&mut reader, &mut sent, &first);
         let [batch] = &batches[..] else { panic!("one batch") };
-        assert_eq!((batch.packets, batch.lost_packets, batch.lost_bytes), (3, 1, 100));
+        assert_eq!((batch.tally.packets, batch.tally.lost_packets, batch.tally.lost_bytes), (3, 1, 100));
         let arrivals: Vec<_> =
             batch.arrivals().iter().map(|at| (at.arrival_us, at.sent_us)).collect();
         assert_eq!(arrivals, [(321_000, 0), (323_000, 2_000)]);
         let again = read(&mut reader, &mut sent, &first);
-        assert_eq!((again[0].packets, again[0].arrivals().len()), (0, 0), "repeated");
+        assert_eq!((again[0].tally.packets, again[0].arrivals().len()), (0, 0), "repeated");
         let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(40)]));
-        assert_eq!((late[0].packets, late[0].found_bytes), (0, 100), "arrived after all");
+        assert_eq!((late[0].tally.packets, late[0].tally.found_bytes), (0, 100), "arrived after all");
     }
 
     #[test]
@@ -323,7 +330,8 @@ mod tests {
         let together = [Some(4), Some(0), Some(0), Some(8), Some(0), Some(0)];
         let batches = read(&mut reader, &mut sent, &message(0, 5, &together));
         let [batch] = &batches[..] else { panic!("one batch") };
-        assert_eq!((batch.packets, batch.bytes, batch.sent_us()), (6, 600, Some((0, 9_000))));
+        let tally = batch.tally;
+        assert_eq!((tally.packets, tally.bytes, tally.sent_us()), (6, 600, Some((0, 9_000))));
         let arrivals: Vec<_> = batch.arrivals().iter().map(|at| (at.packets, at.size)).collect();
         assert_eq!(arrivals, [(2, 200), (1, 100), (1, 100), (1, 100), (1, 100)]);
     }
@@ -335,7 +343,7 @@ mod tests {
         let batches = read(&mut reader, &mut sent, &message(5, 5, &[Some(0)]));
         assert_eq!(batches[0].credit_bytes, 400);
         let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(0); 4]));
-        assert_eq!(late[0].packets, 0, "they were counted");
+        assert_eq!(late[0].tally.packets, 0, "they were counted");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! - no padding is sent to recover. A probe's result is taken over ([`LossBased::on_probe`]); after a
 //!   burst of 30 % four fifths are reached again after 0.6 s, without it after 3.9 s.
 
-use super::feedback::Batch;
+use super::feedback::Tally;
 use super::{FLOOR_BPS, MAX_BPS};
 
 /// Observations fitted, and until the first result.
@@ -170,12 +170,12 @@ impl LossBased {
         }
     }
 
-    /// Adds what one batch of feedback says of losses.
-    pub(super) fn add(&mut self, batch: &Batch) {
-        self.partial.bytes += batch.bytes;
-        self.partial.lost_bytes += batch.lost_bytes;
-        self.partial.lost_bytes = self.partial.lost_bytes.saturating_sub(batch.found_bytes);
-        if let (None, Some((first_us, _))) = (self.observed_us, batch.sent_us()) {
+    /// Adds what a part of a feedback message says of losses.
+    pub(super) fn add(&mut self, tally: &Tally) {
+        self.partial.bytes += tally.bytes;
+        self.partial.lost_bytes += tally.lost_bytes;
+        self.partial.lost_bytes = self.partial.lost_bytes.saturating_sub(tally.found_bytes);
+        if let (None, Some((first_us, _))) = (self.observed_us, tally.sent_us()) {
             self.observed_us = Some(first_us);
         }
     }
@@ -466,7 +466,7 @@ mod tests {
             let rate_bps = loss.limit_bps().map_or(rate_bps, |limit_bps| limit_bps.min(rate_bps));
             let bytes = rate_bps / 8.0 / 20.0;
             let lost_bytes = (bytes * lost) as u64;
-            loss.add(&Batch::of_bytes(bytes as u64, lost_bytes, now_us - 50_000, now_us));
+            loss.add(&Tally::of_bytes(bytes as u64, lost_bytes, now_us - 50_000, now_us));
             loss.update(now_us, DELAY_BPS, Some(rate_bps * (1.0 - lost)), false);
         }
         let limit_bps = loss.limit_bps().unwrap_or(DELAY_BPS);

@@ -151,8 +151,8 @@ impl Congestion {
         let mut batch = Batch::new();
         while walk.next_batch(&mut batch, &mut self.sent, now_us) {
             self.take_batch(&batch, now_us, &mut probe_bps);
-            lost += batch.lost_packets;
-            last_sent_us = last_sent_us.max(batch.sent_us().map(|(_, last_us)| last_us));
+            lost += batch.tally.lost_packets;
+            last_sent_us = last_sent_us.max(batch.tally.sent_us().map(|(_, last_us)| last_us));
         }
         let Some(last_sent_us) = last_sent_us else { return lost };
         self.answered = true;
@@ -178,9 +178,9 @@ impl Congestion {
             }
         }
         self.path.on_arrivals(arrivals, now_us);
-        self.path.on_loss(batch.packets, batch.lost_packets);
+        self.path.on_loss(batch.tally.packets, batch.tally.lost_packets);
         self.delay.add(arrivals, now_us);
-        self.loss.add(batch);
+        self.loss.add(&batch.tally);
     }
 
     /// Brings the parts to one estimate after a message.

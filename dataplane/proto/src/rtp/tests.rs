@@ -129,6 +129,25 @@ fn the_writer_writes_the_bytes_of_rfc_8285() {
 }
 
 #[test]
+fn a_short_element_is_an_element() {
+    let data = *b"middle0000000000";
+    for (room, form) in [32, 48].into_iter().flat_map(|room| {
+        [ElementForm::OneByte, ElementForm::TwoByte].map(|form| (room, form))
+    }) {
+        for (id, len) in [(1, 6), (14, 16), (0, 6), (15, 6), (1, 0), (1, 17)] {
+            let (mut slot, mut expected) = ([0xFF; 48], [0xFF; 48]);
+            let mut writer = HeaderWriter::begin(&mut expected[..room], FIXED, form);
+            let fits = data.get(..len).is_some_and(|data| writer.element(id, data));
+            let end = writer.finish(false);
+            let mut writer = HeaderWriter::begin(&mut slot[..room], FIXED, form);
+            assert_eq!(writer.short_element(id, &data, len), fits, "{id} {len} {room} {form:?}");
+            assert_eq!(writer.finish(false), end);
+            assert_eq!(slot[..end], expected[..end]);
+        }
+    }
+}
+
+#[test]
 fn the_form_follows_the_elements() {
     let form = |elements: &[(u8, usize)]| ElementForm::for_elements(elements.iter().copied());
     assert_eq!(form(&[]), ElementForm::OneByte);

@@ -90,6 +90,25 @@ impl<'a> HeaderWriter<'a> {
         true
     }
 
+    /// Appends an element of the first `len` bytes of `data`, as [`HeaderWriter::element`] does.
+    ///
+    /// Cost: where there is room for all of `data`, one copy of fixed size. What comes behind the
+    /// header in the slot is undefined.
+    #[inline]
+    pub fn short_element(&mut self, id: u8, data: &[u8; 16], len: usize) -> bool {
+        let fits = self.form == ElementForm::OneByte
+            && (1..=14).contains(&id)
+            && (1..=16).contains(&len);
+        let place = self.slot.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<17>);
+        let Some([head, place @ ..]) = place.filter(|_| fits) else {
+            return data.get(..len).is_some_and(|data| self.element(id, data));
+        };
+        *head = id << 4 | (len - 1) as u8;
+        *place = *data;
+        self.at += 1 + len;
+        true
+    }
+
     /// Fills the last word, sets the P bit if `padding`, and returns the length of the header; 0
     /// when not even the fixed header fitted.
     pub fn finish(self, padding: bool) -> usize {
