@@ -282,7 +282,7 @@ mod tests {
                 .map(|packet| {
                     let sent_us = flow.sent_us + 10_000 + packet * (30_000 - apart_us);
                     let arrival_us = flow.sent_us + 10_000 + late_us + packet * 30_000;
-                    Arrival { arrival_us, sent_us, size: 1_000, cluster: 0 }
+                    Arrival { packets: 1, arrival_us, sent_us, size: 1_000, cluster: 0 }
                 })
                 .collect();
             let now_us = flow.sent_us + 200_000;

@@ -356,7 +356,7 @@ mod tests {
         sent.push(100, 0, 3_000);
         let next = read(&mut reader, &mut sent, &message(6, 5, &[Some(9)]));
         assert_eq!(
-            (next[0].arrivals().len(), next[0].lost_packets, next[0].credit_bytes),
+            (next[0].arrivals().len(), next[0].tally.lost_packets, next[0].credit_bytes),
             (1, 0, 0)
         );
         // Before the first sending nothing is known of the numbers to come.
