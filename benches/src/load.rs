@@ -20,7 +20,7 @@ use crate::subscriber::{Count, Subscriber};
 use crate::usage::{self, Usage};
 use crate::{LoadArguments, ServeArguments};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Handshakes under way at a time.
 const JOINING_MAX: usize = 16;
@@ -34,17 +34,17 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 const PUBLISHER: u64 = u64::MAX;
 
 /// The server process with its two pipes.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     fingerprint: [u8; 32],
-    driver: String,
+    pub(crate) driver: String,
 }
 
 impl Server {
-    fn start(arguments: &ServeArguments) -> Outcome<Self> {
+    pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("serve")
             .args(["--cores", &arguments.cores.to_string()])
@@ -74,7 +74,7 @@ impl Server {
         read_line(&mut self.output)
     }
 
-    fn open(&mut self, role: &str, fingerprint: &[u8]) -> Outcome<(String, String)> {
+    pub(crate) fn open(&mut self, role: &str, fingerprint: &[u8]) -> Outcome<(String, String)> {
         let reply = self.ask(&format!("open {role} {}", hex(fingerprint)))?;
         match reply.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["ticket", ufrag, password] => Ok(((*ufrag).to_owned(), (*password).to_owned())),
@@ -82,16 +82,16 @@ impl Server {
         }
     }
 
-    fn stats(&mut self) -> Outcome<serde_json::Value> {
+    pub(crate) fn stats(&mut self) -> Outcome<serde_json::Value> {
         Ok(serde_json::from_str(&self.ask("stats")?)?)
     }
 
-    fn usage(&self) -> Outcome<Usage> {
+    pub(crate) fn usage(&self) -> Outcome<Usage> {
         Ok(Usage::of(self.child.id())?)
     }
 
     /// Ends the server by closing its stdin.
-    fn stop(self) -> Outcome<()> {
+    pub(crate) fn stop(self) -> Outcome<()> {
         let Self { mut child, input, output, .. } = self;
         drop((input, output));
         child.wait()?;
@@ -373,15 +373,21 @@ impl Publisher {
     }
 }
 
-/// A socket towards the server, and the configuration of the peer behind it.
-fn endpoint(server: &Server) -> Outcome<(UdpSocket, PeerConfig)> {
+/// A socket towards the server.
+pub(crate) fn socket(server: SocketAddr) -> Outcome<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.connect(server.address)?;
+    socket.connect(server)?;
     socket.set_nonblocking(true)?;
     // As much as the system allows: a generator that is not scheduled for a moment loses nothing.
     setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     // Needs a capability; without it the plain option did what it could.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+    Ok(socket)
+}
+
+/// A socket towards the server, and the configuration of the peer behind it.
+fn endpoint(server: &Server) -> Outcome<(UdpSocket, PeerConfig)> {
+    let socket = socket(server.address)?;
     let mut config = PeerConfig::new(socket.local_addr()?, server.address);
     config.fingerprint = server.fingerprint;
     config.watch_rtcp = false;

@@ -4,6 +4,7 @@
 //! bench`; measures on loopback only.
 #![forbid(unsafe_code)]
 
+mod channels;
 mod instructions;
 mod load;
 mod report;
@@ -31,6 +32,9 @@ struct DefaultLoad {
 enum Command {
     /// Measures one publisher and N subscribers (the default).
     Load(LoadArguments),
+    /// Measures one publisher of a data channel and N subscribers, then the same with one that stops
+    /// reading.
+    Channels(ChannelArguments),
     /// Runs the data plane under measurement; started by `load`, driven over stdin and stdout.
     Serve(ServeArguments),
     /// Counts the engine's instructions per forwarded packet (needs valgrind) against the gate.
@@ -57,6 +61,28 @@ pub(crate) struct LoadArguments {
     /// Also prints the result as one line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+/// What `channels` does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChannelArguments {
+    /// Number of subscribers.
+    #[arg(long, default_value_t = 1_000)]
+    subscribers: usize,
+    /// Messages per second.
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 1_024)]
+    size: usize,
+    /// Measured time of each run in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Processor of the generator.
+    #[arg(long, default_value_t = 1)]
+    client_cpu: usize,
     #[command(flatten)]
     serve: ServeArguments,
 }
@@ -99,6 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(Command::Instructions(arguments)) => instructions::run(&arguments),
         Some(Command::Stage(arguments)) => instructions::stage(&arguments),
         Some(Command::Load(arguments)) => load::run(&arguments),
+        Some(Command::Channels(arguments)) => channels::run(&arguments),
         None => load::run(&DefaultLoad::parse_from(["load"]).arguments),
     }
 }

@@ -2,7 +2,7 @@
 //! stdin, answering on stdout. Does nothing on a timer but look for events, so that the process's
 //! run time is the data plane's.
 //!
-//! `open publisher|subscriber FINGERPRINT` is answered by `ticket UFRAG PWD`; `stats` by one line of
+//! `open [channel-]publisher|subscriber FINGERPRINT` is answered by `ticket UFRAG PWD`; `stats` by one line of
 //! JSON; the end of stdin ends the process.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use ::tests::control::Control;
 use ::tests::peer::StreamSpec;
+use common::command::{Reliability, ReliabilityLimit, SctpFacts};
 use common::event::Event;
 use common::media::MediaKind;
 use dataplane::{Config, DataPlane, DriverChoice, Pinning};
 
+use crate::channels::{PUBLISHED, SUBSCRIBED};
 use crate::{Driver, ServeArguments};
 
 /// SSRC of the publisher's track `track` (0 video, 1 audio).
@@ -36,6 +38,8 @@ pub(crate) fn specs(ssrc: impl Fn(usize) -> u32) -> [StreamSpec; 2] {
     [video, StreamSpec { mid: "1", kind: MediaKind::Audio, ssrc: ssrc(1), ..video }]
 }
 
+const RELIABLE: Reliability = Reliability { ordered: true, limit: ReliabilityLimit::Never };
+
 /// How often events are looked for: a claim waits this long for its facts.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -44,6 +48,8 @@ struct Server {
     control: Control,
     subscribers: usize,
     connected: u64,
+    sctp: u64,
+    channels_closed: u64,
     closed: u64,
     profiles: BTreeMap<&'static str, u64>,
 }
@@ -66,9 +72,17 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Box<dyn Error>> {
     let (fingerprint, port) = (hex(&plane.fingerprint()), plane.port());
     let why = plane.fallback_reason().unwrap_or("-").replace('\n', " ");
     answer(&format!("ready {port} {fingerprint} {:?} {why}", plane.driver()))?;
-    let (closed, connected, subscribers) = (0, 0, 0);
-    let (control, profiles) = (Control::default(), BTreeMap::new());
-    Server { plane, control, subscribers, connected, closed, profiles }.serve(&lines())
+    let server = Server {
+        plane,
+        control: Control::default(),
+        subscribers: 0,
+        connected: 0,
+        sctp: 0,
+        channels_closed: 0,
+        closed: 0,
+        profiles: BTreeMap::new(),
+    };
+    server.serve(&lines())
 }
 
 impl Server {
@@ -101,7 +115,14 @@ impl Server {
         let fingerprint = unhex(fingerprint).ok_or("not a fingerprint")?;
         let ticket = self.plane.open_peer().ok_or("no free peer")?;
         let peer = self.control.add_peer(ticket.peer, fingerprint, false);
-        if role == "publisher" {
+        if let Some(role) = role.strip_prefix("channel-") {
+            let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
+            self.control.negotiate_sctp(peer, facts);
+            match role {
+                "publisher" => self.control.add_channel(peer, PUBLISHED, RELIABLE),
+                _ => self.control.add_channel_subscription(peer, 0, SUBSCRIBED),
+            };
+        } else if role == "publisher" {
             for spec in specs(published_ssrc) {
                 self.control.add_track(peer, spec, true);
             }
@@ -128,6 +149,12 @@ impl Server {
             .collect();
         let value = serde_json::json!({
             "connected": self.connected,
+            "sctp": self.sctp,
+            "channels_closed": self.channels_closed,
+            "channel_in": sum(|c| c.channel_in),
+            "channel_out": sum(|c| c.channel_out),
+            "channel_dropped": sum(|c| c.channel_dropped),
+            "sctp_rejected": sum(|c| c.sctp_rejected),
             "closed": self.closed,
             "profiles": self.profiles,
             "media_in": sum(|c| c.media_in),
@@ -146,6 +173,8 @@ impl Server {
                     self.connected += 1;
                     *self.profiles.entry(profile.name()).or_default() += 1;
                 }
+                Event::SctpConnected { .. } => self.sctp += 1,
+                Event::ChannelSubscriptionClosed { .. } => self.channels_closed += 1,
                 Event::Closed { .. } => self.closed += 1,
                 Event::Claimed { .. } => {
                     for (core, command) in self.control.poll_commands() {

@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use common::command::{
-    Command, DtlsRole, Encoding, LayerChoice, PayloadMapping, PeerFacts, PublishFacts,
-    PublishedPayload, SctpFacts, SubscribeFacts,
+    ChannelFacts, ChannelSubscriptionFacts, Command, DtlsRole, Encoding, LayerChoice,
+    PayloadMapping, PeerFacts, PublishFacts, PublishedPayload, Reliability, SctpFacts,
+    SubscribeFacts,
 };
 use common::event::Event;
-use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use common::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
 use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
 
 use crate::peer::{
@@ -52,12 +53,32 @@ struct SubscriptionState {
     told: bool,
 }
 
+/// A published data channel.
+#[derive(Debug)]
+struct ChannelState {
+    owner: usize,
+    facts: ChannelFacts,
+    told: bool,
+    reached: BTreeSet<CoreId>,
+}
+
+/// A subscription of one.
+#[derive(Debug)]
+struct ChannelSubscriptionState {
+    owner: usize,
+    channel: usize,
+    stream: u16,
+    told: bool,
+}
+
 /// The control role.
 #[derive(Default, Debug)]
 pub struct Control {
     peers: Vec<PeerState>,
     tracks: Vec<TrackState>,
     subscriptions: Vec<SubscriptionState>,
+    channels: Vec<ChannelState>,
+    channel_subscriptions: Vec<ChannelSubscriptionState>,
 }
 
 impl Control {
@@ -116,6 +137,22 @@ impl Control {
         let (layers, told) = (LayerChoice::default(), false);
         self.subscriptions.push(SubscriptionState { id, owner, track, spec, layers, told });
         self.subscriptions.len() - 1
+    }
+
+    /// Adds a data channel of peer `owner`; returns its number.
+    pub fn add_channel(&mut self, owner: usize, stream: u16, reliability: Reliability) -> usize {
+        let channel = ChannelId::new(self.channels.len() as u32, 1);
+        let facts = ChannelFacts { channel, peer: self.peers[owner].id, stream, reliability };
+        let (told, reached) = (false, BTreeSet::new());
+        self.channels.push(ChannelState { owner, facts, told, reached });
+        self.channels.len() - 1
+    }
+
+    /// Adds a subscription of a data channel; returns its number.
+    pub fn add_channel_subscription(&mut self, owner: usize, channel: usize, stream: u16) -> usize {
+        let subscription = ChannelSubscriptionState { owner, channel, stream, told: false };
+        self.channel_subscriptions.push(subscription);
+        self.channel_subscriptions.len() - 1
     }
 
     /// Says which encoding a subscription shows; the core is told with the next commands.
@@ -204,7 +241,43 @@ impl Control {
                 commands.push((track_core, reach));
             }
         }
+        self.poll_channel_commands(&mut commands);
         commands
+    }
+
+    fn poll_channel_commands(&mut self, commands: &mut Vec<(CoreId, Command)>) {
+        for channel in &mut self.channels {
+            let owner = &self.peers[channel.owner];
+            if let (Some(home), false, false) = (owner.home, channel.told, owner.gone) {
+                channel.told = true;
+                commands.push((home, Command::PublishChannel(channel.facts)));
+            }
+        }
+        for (number, subscription) in self.channel_subscriptions.iter_mut().enumerate() {
+            let channel = &mut self.channels[subscription.channel];
+            let (owner, publisher) = (&self.peers[subscription.owner], &self.peers[channel.owner]);
+            let (Some(home), Some(channel_core)) = (owner.home, publisher.home) else { continue };
+            if subscription.told || owner.gone || publisher.gone {
+                continue;
+            }
+            subscription.told = true;
+            let ChannelFacts { channel: id, reliability, .. } = channel.facts;
+            let facts = ChannelSubscriptionFacts {
+                subscription: ChannelSubscriptionId::new(number as u32, 1),
+                peer: owner.id,
+                channel: id,
+                channel_core,
+                stream: subscription.stream,
+                reliability,
+                wait_for_ack: false,
+                can_reply: false,
+            };
+            commands.push((home, Command::SubscribeChannel(facts)));
+            if home != channel_core && channel.reached.insert(home) {
+                let reach = Command::ReachChannel { channel: id, core: home, wanted: true };
+                commands.push((channel_core, reach));
+            }
+        }
     }
 }
 

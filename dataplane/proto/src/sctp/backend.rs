@@ -4,7 +4,6 @@
 //! clock in one place, when we are the side that begins (the first resend of an INIT), and draws
 //! tags and first numbers from its own generator.
 
-use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -138,7 +137,7 @@ impl Backend {
     }
 
     /// Appends the packets that want to be sent now.
-    pub(super) fn poll_packets(&mut self, packets: &mut VecDeque<Bytes>, now: Instant) {
+    pub(super) fn poll_packets(&mut self, packets: &mut Vec<Bytes>, now: Instant) {
         let Some((_, association)) = &mut self.association else { return };
         while let Some(transmit) = association.poll_transmit(now) {
             if let Payload::RawEncode(encoded) = transmit.payload {
@@ -255,10 +254,10 @@ const LOCAL_PORT: u16 = 5_000;
 /// The library wants an address of the remote side; packets go where DTLS goes.
 const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), LOCAL_PORT);
-/// Bytes of a message in one DATA chunk. With headers (28), the 19 bytes by which the library's
-/// bundling can exceed its limit, and a DTLS record (37 in 1.2 with GCM) that is 1,196: below a path
-/// MTU of 1,280 minus IPv6 and UDP.
-const DATA_MAX: u32 = 1_112;
+/// Bytes of a message in one DATA chunk. With the headers (28) and the 19 bytes by which the library
+/// exceeds that when it bundles two chunks, it makes packets that need not be split.
+const DATA_MAX: u32 = 1_116;
+const _: () = assert!(DATA_MAX as usize + 28 + 19 <= super::PACKET_MAX);
 /// First wait for an acknowledgement in ms, and the least. Chosen: above the 200 ms for which
 /// receivers may delay one (RFC 9260 section 6.2); libwebrtc waits 500 and 400.
 const RESEND_FIRST_MS: u64 = 500;

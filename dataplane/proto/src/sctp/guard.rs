@@ -21,6 +21,9 @@ const ERROR: u8 = 9;
 const RECONFIG: u8 = 130;
 /// Parameter type of an Outgoing SSN Reset Request (RFC 6525 section 4.1).
 const OUTGOING_RESET: u16 = 13;
+/// Parameter type of a Re-configuration Response, and the result that is none yet (section 4.4).
+const RESPONSE: u16 = 16;
+const IN_PROGRESS: u32 = 6;
 /// Length of the common header (RFC 9260 section 3.1).
 const COMMON_HEADER: usize = 12;
 /// Chunks of one packet that are no DATA. Chosen: senders bundle two or three; each may be answered
@@ -38,6 +41,8 @@ pub(super) struct Guard {
     held: usize,
     /// Streams the remote side asked to reset, with the last TSN before that, until it is done.
     resetting: Vec<(u16, u32)>,
+    /// The remote side answered a request of ours.
+    answered: bool,
 }
 
 /// A packet that may pass.
@@ -70,6 +75,7 @@ struct Demand {
     /// The TSN before the first one, in an INIT or INIT ACK.
     start: Option<u32>,
     resets: Vec<(u16, u32)>,
+    answered: bool,
 }
 
 impl Guard {
@@ -94,6 +100,7 @@ impl Guard {
             next: self.cumulative.wrapping_add(1),
             start: None,
             resets: Vec::new(),
+            answered: false,
         };
         for chunk in Chunks(body) {
             let (kind, value) = chunk.ok_or(Refusal::Drop)?;
@@ -123,6 +130,7 @@ impl Guard {
             *self = Self { cumulative: start, ..Self::default() };
         }
         self.held += demand.data;
+        self.answered |= demand.answered;
         let cumulative = self.cumulative;
         let lasting = |(stream, last): &(u16, u32)| open(*stream) || is_after(*last, cumulative);
         self.resetting.extend(demand.resets.into_iter().filter(lasting));
@@ -142,6 +150,11 @@ impl Guard {
             self.held = 0;
         }
         self.resetting.retain(|(stream, last)| open(*stream) || is_after(*last, cumulative));
+    }
+
+    /// Whether a request of ours was answered since this was asked last.
+    pub(super) fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
     }
 
     /// A message of so many chunks was taken from the library.
@@ -188,6 +201,7 @@ impl Guard {
         for parameter in Parameters(value) {
             let (kind, value) = parameter.ok_or(Refusal::Drop)?;
             if kind != OUTGOING_RESET {
+                demand.answered |= kind == RESPONSE && u32_at(value, 4) != Some(IN_PROGRESS);
                 continue;
             }
             let last = u32_at(value, 8).ok_or(Refusal::Drop)?;

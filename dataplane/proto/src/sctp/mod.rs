@@ -14,6 +14,7 @@ mod backend;
 mod dcep;
 mod guard;
 mod queue;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::command::{Reliability, ReliabilityLimit, SctpFacts};
-use common::limits::{CHANNEL_MESSAGE_MAX, DATAGRAM_MAX, SCTP_STREAMS_MAX};
+use common::limits::{CHANNEL_MESSAGE_MAX, SCTP_STREAMS_MAX};
 
 use backend::{Backend, Kind, Said};
 use guard::{Admitted, Guard, Refusal};
@@ -87,8 +88,8 @@ pub struct Sctp {
     packets: VecDeque<Bytes>,
     /// Streams to reset when others are done.
     closing: VecDeque<u16>,
-    /// Streams whose reset was asked for.
-    resets: Vec<u16>,
+    /// Streams whose reset was asked for since the remote side last answered such a request.
+    resets: usize,
 }
 
 enum State {
@@ -116,7 +117,7 @@ impl Sctp {
             queues: Queues::default(),
             packets: VecDeque::new(),
             closing: VecDeque::new(),
-            resets: Vec::new(),
+            resets: 0,
         };
         sctp.update(facts);
         sctp
@@ -168,6 +169,10 @@ impl Sctp {
         }
         let Some(backend) = self.backend() else { return false };
         backend.on_packet(Bytes::copy_from_slice(packet), now);
+        if self.guard.take_answered() {
+            self.resets = 0;
+            self.reset_more();
+        }
         true
     }
 
@@ -218,8 +223,6 @@ impl Sctp {
                 }
                 Said::Freed(stream) => {
                     self.queues.remove(stream);
-                    self.resets.retain(|listed| *listed != stream);
-                    self.reset_more();
                     return Some(SctpOutput::Freed { stream });
                 }
             }
@@ -232,11 +235,12 @@ impl Sctp {
             return None;
         };
         if self.packets.is_empty() {
-            backend.poll_packets(&mut self.packets, now);
-            for packet in &self.packets {
-                self.guard.on_sent(packet, |stream| backend.exists(stream));
+            let mut packets = Vec::new();
+            backend.poll_packets(&mut packets, now);
+            for packet in packets {
+                self.guard.on_sent(&packet, |stream| backend.exists(stream));
+                split::push(&mut self.packets, packet);
             }
-            self.packets.retain(|packet| packet.len() <= PACKET_MAX);
         }
         self.packets.pop_front()
     }
@@ -277,10 +281,8 @@ impl Sctp {
         if !self.is_up() || stream >= SCTP_STREAMS_MAX {
             return false;
         }
-        if !self.resets.contains(&stream) && !self.closing.contains(&stream) {
-            self.closing.push_back(stream);
-            self.reset_more();
-        }
+        self.closing.push_back(stream);
+        self.reset_more();
         true
     }
 
@@ -334,13 +336,13 @@ impl Sctp {
         Ok(())
     }
 
-    /// Lets waiting resets go, a few at a time: the library puts all into one packet.
+    /// Lets waiting resets go, a few at a time: the library puts all into one chunk.
     fn reset_more(&mut self) {
-        while self.resets.len() < RESETS_MAX {
+        while self.resets < RESETS_MAX {
             let State::Up(backend) = &mut self.state else { return };
             let Some(stream) = self.closing.pop_front() else { return };
             backend.close(stream);
-            self.resets.push(stream);
+            self.resets += 1;
         }
     }
 
@@ -351,7 +353,6 @@ impl Sctp {
         self.queues = Queues::default();
         self.packets = VecDeque::new();
         self.closing = VecDeque::new();
-        self.resets = Vec::new();
     }
 }
 
@@ -361,7 +362,7 @@ const SERVER_EVENTS_STREAM: u16 = 0;
 const RELIABLE: Reliability = Reliability { ordered: true, limit: ReliabilityLimit::Never };
 /// How long the remote side has to begin. Chosen: all that were seen do within a round trip.
 const BEGIN_AFTER: Duration = Duration::from_secs(1);
-/// Largest packet that a DTLS record of one datagram can carry.
-const PACKET_MAX: usize = DATAGRAM_MAX - 64;
-/// Resets under way at a time. Chosen: 256 bytes of a packet.
+/// Longest packet. With a DTLS record (37 bytes in 1.2 with GCM) that is a datagram of 1,200.
+const PACKET_MAX: usize = 1_163;
+/// Resets under way at a time; the library may send twice as many in one chunk. Chosen: 512 bytes.
 const RESETS_MAX: usize = 128;
