@@ -43,7 +43,7 @@ window.data = (() => {
 
   const SERVER_EVENTS = { location: 'remote', dataChannelName: 'server-events' };
 
-  // What the client leaves of the server's description when its traffic takes a relay's port.
+  // The server's description; a relayed session knows the server by the relay's port.
   const through = ({ relay }, { type, sdp }) => ({
     type,
     sdp: relay
@@ -134,9 +134,10 @@ window.data = (() => {
     state: channels[handle].channel.readyState,
     closed: channels[handle].closed,
   });
+  const allClosed = (handles) => until(
+    'all are closed', () => handles.every((handle) => channels[handle].closed));
   const shut = (handle) => channels[handle].channel.close();
-  const connection = (index) => peers[index].pc.connectionState;
   const leave = (index) => peers[index].pc.close();
 
-  return { join, open, send, stream, got, seen, shut, connection, leave };
+  return { join, open, send, stream, got, seen, allClosed, shut, leave };
 })();
