@@ -307,10 +307,12 @@ impl Tables {
                     return self.close(place, reason, now, host);
                 }
             }
-            if taken == 0 {
+            if taken > 0 {
+                self.drive(place, None, now, host);
+            }
+            if taken < PACKETS_AT_ONCE {
                 break;
             }
-            self.drive(place, None, now, host);
         }
         self.arm_channels(place, more || stalled, now);
     }
