@@ -333,6 +333,19 @@ fn a_link_that_stops_costs_its_own_channel_only() {
 }
 
 #[test]
+fn a_burst_of_small_messages_takes_turns_and_arrives() {
+    let mut fan = Fan::open(SimConfig::new(17, 1), RELIABLE, &[Join::subscriber(); 4]);
+    for number in 0..1_500u32 {
+        assert!(fan.send(&number.to_be_bytes()));
+    }
+    fan.sim.run_for(seconds(5));
+    for number in 0..3 {
+        assert_eq!(fan.got(number), (0..1_500).collect::<Vec<_>>());
+    }
+    fan.sim.check();
+}
+
+#[test]
 fn a_lane_that_is_full_delays_messages_and_loses_none() {
     let mut config = SimConfig::new(13, 2);
     config.lane_depth = 1;

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use common::command::{Reliability as Wanted, ReliabilityLimit};
+use common::command::{Reliability as Wanted, ReliabilityLimit, SctpFacts};
 use str0m::Event;
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 
 use crate::peer::Peer;
+use crate::sim::Sim;
 
 /// A message as it reached the application.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,14 @@ pub struct Seen {
     pub opened: Vec<(Option<u16>, String)>,
     /// Streams whose channel was closed.
     pub closed: Vec<Option<u16>>,
+}
+
+impl Sim {
+    /// Says that a peer negotiated SCTP.
+    pub fn negotiate_sctp(&mut self, client: usize, facts: SctpFacts) {
+        self.control.negotiate_sctp(client, facts);
+        self.push_commands();
+    }
 }
 
 impl Peer {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::command::{Command, LayerChoice, SctpFacts};
+use common::command::{Command, LayerChoice};
 use common::counters::Counters;
 use common::event::{CloseReason, Event};
 use common::id::{CoreId, PeerId};
@@ -47,7 +47,7 @@ pub struct Sim {
     world: World,
     clients: Vec<Client>,
     owners: HashMap<SocketAddr, usize>,
-    control: Control,
+    pub(crate) control: Control,
     watches: Vec<Watch>,
     /// Of each track, whether its packets carry picture numbers.
     pictures: Vec<bool>,
@@ -204,12 +204,6 @@ impl Sim {
         self.control.add_subscription(client, track, spec);
         self.push_commands();
         number
-    }
-
-    /// Says that a peer negotiated SCTP.
-    pub fn negotiate_sctp(&mut self, client: usize, facts: SctpFacts) {
-        self.control.negotiate_sctp(client, facts);
-        self.push_commands();
     }
 
     /// Says which encoding a subscription shows.
@@ -565,7 +559,7 @@ impl Sim {
         self.push_commands();
     }
 
-    fn push_commands(&mut self) {
+    pub(crate) fn push_commands(&mut self) {
         for (core, command) in self.control.poll_commands() {
             self.command(core, command);
         }

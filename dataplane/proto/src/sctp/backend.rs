@@ -139,10 +139,11 @@ impl Backend {
     /// Appends the packets that want to be sent now.
     pub(super) fn poll_packets(&mut self, packets: &mut Vec<Bytes>, now: Instant) {
         let Some((_, association)) = &mut self.association else { return };
-        while let Some(transmit) = association.poll_transmit(now) {
-            if let Payload::RawEncode(encoded) = transmit.payload {
-                packets.extend(encoded);
-            }
+        // One answer holds all that may be sent now.
+        if let Some(transmit) = association.poll_transmit(now)
+            && let Payload::RawEncode(encoded) = transmit.payload
+        {
+            packets.extend(encoded);
         }
     }
 

@@ -152,6 +152,11 @@ impl Guard {
         self.resetting.retain(|(stream, last)| open(*stream) || is_after(*last, cumulative));
     }
 
+    /// Whether the library holds half of what it may.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.held > SCTP_HELD_CHUNKS_MAX / 2
+    }
+
     /// Whether a request of ours was answered since this was asked last.
     pub(super) fn take_answered(&mut self) -> bool {
         std::mem::take(&mut self.answered)

@@ -86,6 +86,8 @@ pub struct Sctp {
     guard: Guard,
     queues: Queues,
     packets: VecDeque<Bytes>,
+    /// Whether `poll` had nothing more to say since the last packet.
+    drained: bool,
     /// Streams to reset when others are done.
     closing: VecDeque<u16>,
     /// Streams whose reset was asked for since the remote side last answered such a request.
@@ -116,6 +118,7 @@ impl Sctp {
             guard: Guard::default(),
             queues: Queues::default(),
             packets: VecDeque::new(),
+            drained: true,
             closing: VecDeque::new(),
             resets: 0,
         };
@@ -146,6 +149,11 @@ impl Sctp {
     /// Takes one packet; false when it was refused. Cost: some microseconds and allocations per
     /// DATA chunk.
     pub fn on_packet(&mut self, packet: &[u8], now: Instant) -> bool {
+        // Whoever sends faster than its messages are taken sends again later.
+        if !self.drained && self.guard.is_half_full() {
+            return false;
+        }
+        self.drained = false;
         let up = self.is_up();
         let (mut backend, tag) = match &mut self.state {
             State::Starting(backend, tag) => (Some(backend), *tag),
@@ -205,7 +213,9 @@ impl Sctp {
                 self.state = State::Dead;
                 return Some(SctpOutput::Lost);
             }
-            match self.backend()?.poll()? {
+            let said = self.backend().and_then(Backend::poll);
+            self.drained = said.is_none();
+            match said? {
                 Said::Connected => {
                     self.on_connected();
                     return Some(SctpOutput::Connected);
