@@ -65,7 +65,10 @@ export class Party {
   }
 
   async unpublish(ids) {
-    ids.forEach((id) => this.pushed.get(id).subscription.unsubscribe());
+    ids.forEach((id) => {
+      this.pushed.get(id).subscription.unsubscribe();
+      this.pushed.delete(id);
+    });
   }
 
   // ---- what only partytracks does ----
@@ -78,7 +81,7 @@ export class Party {
 
   async publishSimulcast(sender, rids) {
     const encodings = rids.map((rid, i) => ({ rid, scaleResolutionDownBy: 2 ** i }));
-    const track = stage.picture(sender, { width: 960, height: 540 });
+    const track = stage.picture(sender, { width: 640, height: 360 });
     return [await this.push(track, { sendEncodings$: of(encodings) })];
   }
 

@@ -68,7 +68,7 @@ impl Stage {
     /// Either end closes the first section of its bundle, which moves the rest to a new transport.
     fn close_first(&mut self, pushed: &[Pushed]) {
         self.viewer.call("unwatch", &[json!([pushed[0].mid])]).unwrap();
-        self.watching.expect(&[pushed[0].mid.clone()], None);
+        self.watching.expect(std::slice::from_ref(&pushed[0].mid), None);
         self.check("the viewer closed its first track");
         self.publisher.call("unpublish", &[json!([pushed[0].id])]).unwrap();
         self.check("the publisher closed its first track");
@@ -80,20 +80,20 @@ impl Stage {
     /// Another picture on the same transceiver.
     fn replace(&mut self, pushed: &Pushed) {
         self.publisher.call("replace", &[pushed.id.clone(), json!(40)]).unwrap();
-        self.watching.expect(&[pushed.mid.clone()], Some(40));
+        self.watching.expect(std::slice::from_ref(&pushed.mid), Some(40));
         self.check("a track was replaced");
     }
 
     fn prefer(&mut self) {
-        let rids = json!(["f", "h", "q"]);
+        let rids = json!(["f", "h"]);
         let pushed = self.publisher.call("publishSimulcast", &[json!(50), rids]).unwrap();
-        let mid = self.viewer.call("watchRid", &[pushed[0].clone(), json!("q")]).unwrap();
+        let mid = self.viewer.call("watchRid", &[pushed[0].clone(), json!("h")]).unwrap();
         let mid = mid.as_str().unwrap().to_owned();
-        for (rid, width) in [("q", 240), ("f", 960), ("h", 480)] {
+        for (rid, width) in [("h", 320), ("f", 640), ("h", 320)] {
             self.viewer.call("prefer", &[json!(rid)]).unwrap();
             shows(&self.viewer, &mid, width);
         }
-        self.watching.expect(&[mid], Some(50));
+        self.watching.expect(std::slice::from_ref(&mid), Some(50));
         self.check("an encoding was preferred");
         self.viewer.screenshot("partytracks");
     }
