@@ -68,13 +68,17 @@ const PAGES: [(&str, Place); 6] = [
 ];
 
 /// Paths of the API below an app.
-const API: [(&str, Place); 7] = [
+const API: [(&str, Place); 11] = [
     ("/sessions/new", Place::NewSession),
     ("/sessions/{session}", Place::Session(Action::Read)),
     ("/sessions/{session}/tracks/new", Place::Session(Action::NewTracks)),
     ("/sessions/{session}/tracks/close", Place::Session(Action::CloseTracks)),
     ("/sessions/{session}/tracks/update", Place::Session(Action::UpdateTracks)),
     ("/sessions/{session}/renegotiate", Place::Session(Action::Renegotiate)),
+    ("/sessions/{session}/datachannels/establish", Place::Session(Action::EstablishChannels)),
+    ("/sessions/{session}/datachannels/new", Place::Session(Action::NewChannels)),
+    ("/sessions/{session}/datachannels/update", Place::Session(Action::UpdateChannels)),
+    ("/sessions/{session}/datachannels/close", Place::Session(Action::CloseChannels)),
     ("/generate-ice-servers", Place::IceServers),
 ];
 
@@ -87,7 +91,10 @@ impl Place {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
             Place::Session(Action::Read) => "GET, HEAD",
-            Place::NewSession | Place::Session(Action::NewTracks) => "POST",
+            Place::NewSession
+            | Place::Session(Action::NewTracks | Action::EstablishChannels | Action::NewChannels) => {
+                "POST"
+            }
             Place::Session(_) => "PUT",
         }
     }
@@ -177,6 +184,10 @@ impl Endpoint {
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",
             Endpoint::Session(_, Action::UpdateTracks) => "tracks_update",
             Endpoint::Session(_, Action::Renegotiate) => "renegotiate",
+            Endpoint::Session(_, Action::EstablishChannels) => "datachannels_establish",
+            Endpoint::Session(_, Action::NewChannels) => "datachannels_new",
+            Endpoint::Session(_, Action::UpdateChannels) => "datachannels_update",
+            Endpoint::Session(_, Action::CloseChannels) => "datachannels_close",
         }
     }
 }

@@ -2,7 +2,8 @@
 //! `errorDescription`.
 //!
 //! Made by the handlers and the server, turned into a reply by `server.rs`. Descriptions are for
-//! the client's developer; they never hold a secret, an address or another app's data.
+//! the client's developer; they never hold a secret, an address or another app's data. Texts that
+//! clients of this API know from elsewhere are kept word for word.
 
 use crate::sdp::{SdpError, SdpErrorKind};
 
@@ -34,6 +35,10 @@ pub enum ApiError {
     SessionGone,
     /// The transport is not connected after the longest wait.
     NotReady,
+    /// The session negotiated no application section after the longest wait.
+    NoChannels,
+    /// The session's SCTP association failed.
+    ChannelsFailed,
     /// More than 50 requests in a second on one session.
     RateLimited,
     /// A table of this node is full.
@@ -64,14 +69,30 @@ impl ApiError {
             }
             Self::SdpMalformed(text) => (400, "invalid_session_description", text.clone()),
             Self::SdpOrder(text) => (406, "invalid_session_description", text.clone()),
-            Self::SessionGone => {
-                (410, "session_error", "the session does not exist, expired, or was closed".into())
-            }
+            Self::SessionGone => (
+                410,
+                "session_error",
+                "Session appears to be disconnected. Please check if the PeerConnection is \
+                 connected."
+                    .into(),
+            ),
             Self::NotReady => (
                 425,
                 "session_error",
-                "the session is not connected yet: its PeerConnection must be connected first"
+                "Session is not ready yet. Please ensure the PeerConnection is connected before \
+                 making this request"
                     .into(),
+            ),
+            Self::NoChannels => (
+                425,
+                "session_error",
+                "the session has no data channel transport yet: datachannels/establish comes first"
+                    .into(),
+            ),
+            Self::ChannelsFailed => (
+                410,
+                "session_error",
+                "the data channel transport of the session failed: it takes another session".into(),
             ),
             Self::RateLimited => {
                 (429, "retryable_transient_error", "more than 50 requests in one second".into())
@@ -109,6 +130,10 @@ pub enum ItemError {
     EmptyTrack,
     /// The name is in use by another live section of the session.
     RepeatedLocalTrack,
+    /// No session of the app has an open data channel of this name there.
+    NotFoundChannel,
+    /// The session has an open data channel of this name.
+    RepeatedChannel,
     /// The subscription cannot be changed that way; holds why.
     UpdateTrack(String),
     /// No such track, or it was closed before.
@@ -125,15 +150,27 @@ impl ItemError {
         match self {
             Self::NotFoundTrack => (
                 "not_found_track_error",
-                "track not found: its publisher must be connected and sending this track".into(),
+                "Track not found on remote peer. Make sure the publisher peer is connected and \
+                 sending packets for this track"
+                    .into(),
             ),
             Self::EmptyTrack => (
                 "empty_track_error",
-                "no packet of this track arrived: its publisher must be sending it".into(),
+                "No track data from remote peer. Make sure the publisher peer is sending packets \
+                 for this track"
+                    .into(),
             ),
             Self::RepeatedLocalTrack => (
                 "repeated_local_track_error",
                 "the session already publishes a track of this name under another mid".into(),
+            ),
+            Self::NotFoundChannel => (
+                "not_found_track_error",
+                "data channel not found: its publisher must have it open".into(),
+            ),
+            Self::RepeatedChannel => (
+                "repeated_local_track_error",
+                "the session has an open data channel of this name: close it first".into(),
             ),
             Self::UpdateTrack(text) => ("update_track_error", text.clone()),
             Self::CloseTrack => {
@@ -150,12 +187,50 @@ mod tests {
     use super::*;
 
     #[test]
+    fn known_texts_are_kept_word_for_word() {
+        let (status, code, text) = ApiError::SessionGone.parts();
+        assert_eq!((status, code), (410, "session_error"));
+        let known = "Session appears to be disconnected. Please check if the PeerConnection is \
+                     connected.";
+        assert_eq!(text, known);
+        let (status, code, text) = ApiError::NotReady.parts();
+        assert_eq!((status, code), (425, "session_error"));
+        let known = "Session is not ready yet. Please ensure the PeerConnection is connected before \
+                     making this request";
+        assert_eq!(text, known);
+        let items = [
+            (
+                ItemError::NotFoundTrack,
+                "not_found_track_error",
+                "Track not found on remote peer. Make sure the publisher peer is connected and \
+                 sending packets for this track",
+            ),
+            (
+                ItemError::EmptyTrack,
+                "empty_track_error",
+                "No track data from remote peer. Make sure the publisher peer is sending packets \
+                 for this track",
+            ),
+            (
+                ItemError::CloseTrack,
+                "close_track_error",
+                "Track doesn't exist or was already closed",
+            ),
+        ];
+        for (error, code, text) in items {
+            assert_eq!(error.parts(), (code, text.to_owned()));
+        }
+    }
+
+    #[test]
     fn codes_are_what_strict_clients_accept() {
         let errors = [
             ApiError::Unauthorized,
             ApiError::NoApp,
             ApiError::SessionGone,
             ApiError::NotReady,
+            ApiError::NoChannels,
+            ApiError::ChannelsFailed,
             ApiError::RateLimited,
             ApiError::Full("x"),
             ApiError::Decoding(String::new()),

@@ -1,10 +1,13 @@
 //! State change to commands: the one door to the cores.
 //!
-//! Keeps what every peer, track and subscription should be, and what the cores were told. Each call
-//! changes the wish and appends the commands that close the difference: nothing for a peer that no
-//! core has claimed yet, everything at once when it is claimed, only deltas afterwards. Pure: the
-//! owner (`state/mod.rs`) sends the commands in order, under the lock that guards this value. Never
-//! drops a wish because a core is not ready, never tells a core of an object it cannot know.
+//! Keeps what every peer, track, data channel and subscription should be, and what the cores were
+//! told. Each call changes the wish and appends the commands that close the difference: nothing for
+//! a peer that no core has claimed yet, everything at once when it is claimed, only deltas
+//! afterwards. Pure: the owner (`state/mod.rs`) sends the commands in order, under the lock that
+//! guards this value. Never drops a wish because a core is not ready, never tells a core of an
+//! object it cannot know. Data channels: `push/channels.rs`.
+
+mod channels;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +15,10 @@ use common::command::{Command, PeerFacts, PublishFacts, SubscribeFacts};
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
 use common::limits;
 
+use self::channels::{Channels, PeerChannels};
 use crate::slots::Slots;
+
+pub use self::channels::ChannelWish;
 
 /// Commands to send, in order.
 pub type Outbox = Vec<(CoreId, Command)>;
@@ -27,6 +33,7 @@ pub struct Push {
     reach: HashMap<Reach, u32>,
     track_slots: Slots,
     subscription_slots: Slots,
+    channels: Channels,
 }
 
 #[derive(Default, Debug)]
@@ -35,6 +42,7 @@ struct Peer {
     facts: Option<PeerFacts>,
     tracks: BTreeSet<TrackId>,
     subscriptions: BTreeSet<SubscriptionId>,
+    channels: PeerChannels,
 }
 
 impl Peer {
@@ -81,6 +89,7 @@ impl Push {
             reach: HashMap::new(),
             track_slots: Slots::new(tracks_max),
             subscription_slots: Slots::new(subscriptions_max),
+            channels: Channels::new(limits::CHANNELS_MAX, limits::CHANNEL_SUBSCRIPTIONS_MAX),
         }
     }
 
@@ -158,6 +167,7 @@ impl Push {
         for subscription in subscriptions {
             self.settle(subscription, false, out);
         }
+        self.replay_channels(id, core, out);
     }
 
     /// Publishes a track or replaces its facts.
@@ -257,6 +267,7 @@ impl Push {
             users.into_iter().for_each(|user| self.detach(user, out));
         }
         subscriptions.iter().for_each(|subscription| self.detach(*subscription, out));
+        let channels = self.move_channels(old, new, out);
         let core = self.peers.remove(&old).and_then(|peer| peer.core);
         for id in &tracks {
             if let Some(track) = self.tracks.get_mut(id) {
@@ -271,6 +282,7 @@ impl Push {
         let peer = self.peers.entry(new).or_default();
         peer.tracks.extend(tracks);
         peer.subscriptions.extend(subscriptions);
+        peer.channels = channels;
         if let Some(core) = core {
             out.push((core, Command::ClosePeer { peer: old }));
         }
@@ -303,6 +315,7 @@ impl Push {
         for subscription in peer.subscriptions {
             self.unsubscribe(subscription, out);
         }
+        self.end_channels(peer.channels, out);
     }
 
     /// Settles every subscription of a track.

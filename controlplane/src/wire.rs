@@ -3,9 +3,17 @@
 //! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
 //! `api/`; holds no behaviour beyond reading and writing JSON.
 
-use serde::{Deserialize, Serialize};
+mod channels;
+
+use common::media::MediaKind;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ApiError, ItemError};
+
+pub use channels::{
+    CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
+    ChannelsRequest, EstablishReply, EstablishRequest,
+};
 
 /// Most tracks one request may add.
 pub const TRACKS_PER_REQUEST: usize = 64;
@@ -108,6 +116,33 @@ pub struct TrackObject {
     pub track_name: Option<String>,
     /// Which encoding a pull wants.
     pub simulcast: Option<Simulcast>,
+    /// What to publish, where we make the offer; a mere hint everywhere else.
+    #[serde(default, deserialize_with = "kind")]
+    pub kind: Option<MediaKind>,
+    /// Keep our half of a published track's section open for a later pull.
+    pub bidirectional_media_stream: Option<bool>,
+}
+
+impl TrackObject {
+    /// The mid it names; an empty one names none.
+    pub fn mid(&self) -> Option<&str> {
+        self.mid.as_deref().filter(|mid| !mid.is_empty())
+    }
+
+    /// Whether our half of its section stays open.
+    pub fn bidirectional(&self) -> bool {
+        self.bidirectional_media_stream.unwrap_or(false)
+    }
+}
+
+/// Reads a media kind; anything else is none, because most requests do not need one.
+fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MediaKind>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(match value.as_str() {
+        Some("audio") => Some(MediaKind::Audio),
+        Some("video") => Some(MediaKind::Video),
+        _ => None,
+    })
 }
 
 /// Simulcast settings of a subscription, echoed as given.

@@ -466,6 +466,6 @@ window.fan = (() => {
   return {
     configure, request, publish, publishMore, watch, watchMore, close, restart, end, stats, extensions,
     painted, paintTimes, shown, now, canEncode, loop, api, sleep, wallClock, frameNumber,
-    session: (index) => sessions[index],
+    session: (index) => sessions[index], openSession, connected, picture, tone,
   };
 })();

@@ -22,9 +22,11 @@ mod relay;
 mod samples;
 mod server;
 
+mod channels;
 mod codecs;
 mod demo;
 mod harness;
+mod invited;
 mod layers;
 mod lifecycle;
 mod lossy;

@@ -10,8 +10,13 @@ use crate::driver::Driver;
 use crate::server::{APP, SECRET, Server};
 
 /// The client that is injected into every page.
-const CLIENT: &str =
-    concat!(include_str!("cipher.js"), include_str!("client.js"), include_str!("sampler.js"));
+const CLIENT: &str = concat!(
+    include_str!("cipher.js"),
+    include_str!("client.js"),
+    include_str!("sampler.js"),
+    include_str!("channels.js"),
+    include_str!("invited.js"),
+);
 
 /// What a browser must be able to do.
 pub(crate) trait Browser {
@@ -147,7 +152,7 @@ impl Page {
              const args = Array.from(arguments).slice(0, -1);\n\
              (async () => {{ {body} }})().then(\n\
                (value) => done({{ value: value === undefined ? null : value }}),\n\
-               (error) => done({{ error: String((error && error.stack) || error) }}));"
+               (error) => done({{ error: `${{error}}\n${{(error && error.stack) || ''}}` }}));"
         );
         let result = self.browser.script(&self.window, &script, arguments)?;
         match result["error"].as_str() {

@@ -61,6 +61,77 @@ fn handshakes_complete_when_loss_comes_in_bursts() {
     }
 }
 
+/// A peer that answered our offer with `a=setup:passive`.
+fn serving(join: Join) -> Join {
+    Join { serves_dtls: true, ..join }
+}
+
+#[test]
+fn a_dtls_server_gets_our_client_hello_and_media_flows_both_ways() {
+    for dtls in [DtlsVersion::Dtls12, DtlsVersion::Auto] {
+        let publisher = Join { dtls, ..serving(Join::publisher()) };
+        let viewer = Join { dtls, ..serving(Join::subscriber()) };
+        let viewers = [viewer, Join::subscriber()];
+        let mut call = Call::new(SimConfig::new(31, 2), publisher, &viewers, true);
+        call.connect();
+        call.sim.run_for(seconds(3));
+        let profiles: Vec<_> = call
+            .sim
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Connected { profile, .. } => Some(*profile),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(profiles.len(), 3);
+        assert!(profiles.iter().all(|p| *p != SrtpProfile::Aes128CmSha1_80), "{profiles:?}");
+        for (video, audio) in &call.watched {
+            assert!(call.sim.report(*video).packets > 150 && call.sim.report(*audio).packets > 100);
+        }
+        call.sim.check();
+    }
+}
+
+#[test]
+fn our_client_hello_waits_for_the_facts_and_a_nominated_path() {
+    let config = SimConfig { control_delay: millis(700), ..SimConfig::new(32, 1) };
+    let mut sim = Sim::new(config);
+    sim.join(serving(Join::publisher()));
+    sim.run_for(millis(650));
+    // Nothing but answers to checks went out before the facts came.
+    assert_eq!(sim.oracle().sent.get(&Kind::Dtls), None);
+    assert!(sim.run_until_connected(seconds(2)), "{:?}", sim.events);
+    sim.check();
+}
+
+#[test]
+fn our_client_hello_is_sent_again_until_it_is_answered() {
+    for (loss, seeds) in [(0.05, 40..44), (0.2, 44..52)] {
+        for seed in seeds {
+            let link = LinkConfig::default().with_loss(loss).with_disorder(millis(8), 0.1, 0.05);
+            let mut sim = Sim::new(SimConfig::new(seed, 2));
+            sim.join(serving(Join::publisher()).on(link));
+            let connected = |sim: &Sim| {
+                sim.peer(0).connected
+                    && sim.events.iter().any(|(_, e)| matches!(e, Event::Connected { .. }))
+            };
+            assert!(sim.run_until(seconds(20), connected), "seed {seed}: {:?}", sim.events);
+            sim.check();
+        }
+    }
+}
+
+#[test]
+fn a_dtls_server_with_a_wrong_certificate_gets_no_media() {
+    let impostor = Join { impostor: true, ..serving(Join::publisher()) };
+    let mut call = Call::new(SimConfig::new(33, 1), impostor, &[Join::subscriber()], true);
+    call.sim.run_for(seconds(4));
+    assert_eq!(call.sim.closed(call.publisher), Some(CloseReason::FingerprintMismatch));
+    assert_eq!(call.sim.sum(|c| c.media_in + c.media_out), 0);
+    call.sim.check();
+}
+
 #[test]
 fn a_wrong_certificate_ends_the_peer_before_any_media() {
     let impostor = Join { impostor: true, ..Join::publisher() };

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use common::command::{
-    ChannelFacts, ChannelSubscriptionFacts, Command, Encoding, LayerChoice, PayloadMapping,
-    PeerFacts, PublishFacts, PublishedPayload, Reliability, SctpFacts, SubscribeFacts,
+    ChannelFacts, ChannelSubscriptionFacts, Command, DtlsRole, Encoding, LayerChoice,
+    PayloadMapping, PeerFacts, PublishFacts, PublishedPayload, Reliability, SctpFacts,
+    SubscribeFacts,
 };
 use common::event::Event;
 use common::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
@@ -23,6 +24,7 @@ struct PeerState {
     id: PeerId,
     fingerprint: [u8; 32],
     transport_cc: bool,
+    dtls_role: DtlsRole,
     sctp: Option<SctpFacts>,
     home: Option<CoreId>,
     told: bool,
@@ -86,6 +88,7 @@ impl Control {
             id,
             fingerprint,
             transport_cc,
+            dtls_role: DtlsRole::Server,
             sctp: None,
             home: None,
             told: false,
@@ -93,6 +96,11 @@ impl Control {
         };
         self.peers.push(peer);
         self.peers.len() - 1
+    }
+
+    /// Makes the engine the DTLS client of a peer.
+    pub fn make_dtls_client(&mut self, peer: usize) {
+        self.peers[peer].dtls_role = DtlsRole::Client;
     }
 
     /// Says that a peer negotiated SCTP; the core is told with the next commands.
@@ -287,7 +295,7 @@ impl PeerState {
             fingerprint: self.fingerprint,
             extensions,
             transport_feedback: self.transport_cc,
-            dtls_role: common::command::DtlsRole::Server,
+            dtls_role: self.dtls_role,
             sctp: self.sctp,
         }
     }

@@ -1,5 +1,5 @@
 //! A remote peer built on somebody else's WebRTC stack (str0m, sans-IO, RTP mode): ICE controlling
-//! agent, DTLS client, SRTP, NACK and reports. Driven by the simulation, the loopback tests and the
+//! agent, DTLS client or server, SRTP, NACK and reports. Driven by the simulation, the loopback tests and the
 //! load generator with datagrams and instants; owns no socket and reads no clock. It is the judge of
 //! our engine and must therefore never use our own protocol code.
 
@@ -65,6 +65,8 @@ pub struct PeerConfig {
     pub fingerprint: [u8; 32],
     /// DTLS version to offer.
     pub dtls: DtlsVersion,
+    /// Whether it waits for the server's ClientHello instead of sending its own.
+    pub serves_dtls: bool,
     /// Certificate to present; None makes a new one.
     pub certificate: Option<DtlsCert>,
     /// Payload types in use.
@@ -87,6 +89,7 @@ impl PeerConfig {
             password: String::new(),
             fingerprint: [0; 32],
             dtls: DtlsVersion::Dtls12,
+            serves_dtls: false,
             certificate: None,
             types: PUBLISHER_TYPES,
             watch_rtcp: true,
@@ -205,7 +208,7 @@ impl Peer {
             bytes: config.fingerprint.to_vec(),
         });
         direct.set_ice_controlling(true);
-        direct.start_dtls(true).expect("DTLS client starts");
+        direct.start_dtls(!config.serves_dtls).expect("DTLS starts");
         if config.transport_cc {
             direct.enable_twcc_feedback();
         }

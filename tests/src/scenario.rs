@@ -1,6 +1,7 @@
 //! What a simulated run is set up with: the whole ([`SimConfig`]) and each remote peer ([`Join`]).
 //! Values only; the run itself is in `sim`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::command::SctpFacts;
@@ -8,6 +9,7 @@ use common::limits;
 use str0m::config::DtlsVersion;
 
 use crate::link::LinkConfig;
+use crate::peer::{PUBLISHER_TYPES, PeerConfig, SUBSCRIBER_TYPES};
 
 /// How a simulation is set up.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,8 @@ pub struct Join {
     pub dtls: DtlsVersion,
     /// Whether it publishes (its payload types differ from a subscriber's).
     pub publisher: bool,
+    /// Whether it is the DTLS server, so that the engine sends the ClientHello.
+    pub serves_dtls: bool,
     /// Whether the control plane is told a wrong certificate fingerprint.
     pub impostor: bool,
     /// Whether it sends transport-wide sequence numbers and answers them with feedback.
@@ -67,6 +71,7 @@ impl Join {
             down: LinkConfig::default(),
             dtls: DtlsVersion::Dtls12,
             publisher: true,
+            serves_dtls: false,
             impostor: false,
             transport_cc: false,
             sctp: None,
@@ -87,6 +92,18 @@ impl Join {
     pub fn with_channels(self) -> Self {
         let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
         Self { sctp: Some(facts), ..self }
+    }
+
+    /// The set-up of the peer itself, at its own address and towards the server's.
+    pub(crate) fn peer_config(&self, local: SocketAddr, server: SocketAddr) -> PeerConfig {
+        PeerConfig {
+            dtls: self.dtls,
+            serves_dtls: self.serves_dtls,
+            transport_cc: self.transport_cc,
+            publishes: self.publisher,
+            types: if self.publisher { PUBLISHER_TYPES } else { SUBSCRIBER_TYPES },
+            ..PeerConfig::new(local, server)
+        }
     }
 
     /// The same peer on other links.

@@ -22,12 +22,12 @@ use crate::control::Control;
 use crate::decoder::Viewing;
 use crate::link::{Link, LinkConfig};
 use crate::oracle::{self, Oracle, StreamReport};
-use crate::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES, StreamSpec};
+use crate::peer::{Peer, StreamSpec};
 use crate::probe;
 use crate::random::Random;
 pub use crate::scenario::{Join, SimConfig};
 use crate::source::{Rung, Shape, Source};
-use crate::world::{CoreHost, What, World};
+use crate::world::{CoreHost, What, World, ip_bits};
 
 /// MIDs in order of use within one peer.
 pub const MIDS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
@@ -108,16 +108,10 @@ impl Sim {
         let credentials = issue(&self.secret, id, 0);
         let port = 10_000 + self.random.below(20_000) as u16;
         let inside = SocketAddr::from(([10, 0, 0, 1 + number as u8], port));
-        let mut config = PeerConfig::new(inside, self.server);
+        let mut config = join.peer_config(inside, self.server);
         config.ufrag = credentials.ufrag.as_str().to_owned();
         config.password = credentials.pwd.as_str().to_owned();
         config.fingerprint = self.fingerprint;
-        config.dtls = join.dtls;
-        config.transport_cc = join.transport_cc;
-        config.publishes = join.publisher;
-        if !join.publisher {
-            config.types = SUBSCRIBER_TYPES;
-        }
         let mut peer = Peer::new(&config, self.world.now);
         let mut fingerprint = peer.fingerprint();
         if join.impostor {
@@ -125,6 +119,9 @@ impl Sim {
         }
         self.world.open_claim(id);
         let place = self.control.add_peer(id, fingerprint, join.transport_cc);
+        if join.serves_dtls {
+            self.control.make_dtls_client(number);
+        }
         if let Some(facts) = join.sctp {
             peer.start_sctp(true, self.world.now);
             self.control.negotiate_sctp(place, facts);
@@ -588,12 +585,5 @@ impl Sim {
         }
         client.start_sources(now);
         client.take_key_frame_wishes();
-    }
-}
-
-fn ip_bits(address: SocketAddr) -> u64 {
-    match address {
-        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()),
-        SocketAddr::V6(v6) => v6.ip().to_bits() as u64,
     }
 }

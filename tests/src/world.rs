@@ -195,3 +195,11 @@ impl Host for CoreHost<'_> {
         }
     }
 }
+
+/// An address as a number.
+pub(crate) fn ip_bits(address: SocketAddr) -> u64 {
+    match address {
+        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()),
+        SocketAddr::V6(v6) => v6.ip().to_bits() as u64,
+    }
+}

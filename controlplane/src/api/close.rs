@@ -56,9 +56,9 @@ pub(super) async fn close(call: &Call, session: &Arc<Session>) -> Result<Reply, 
 /// The mid of a live track an entry names.
 fn target(session: &Session, work: &Work, track: &TrackObject) -> Option<String> {
     let subscribed = |mid: &str| work.subscriptions.get(mid).is_some_and(|s| !s.closed);
-    if let Some(mid) = track.mid.as_ref().filter(|mid| !mid.is_empty()) {
-        let live = session.publication_at(mid).is_some() || subscribed(mid);
-        return live.then(|| mid.clone());
+    if let Some(mid) = exchange::mid_of(session, track.mid()).ok()? {
+        let live = session.publication_at(&mid).is_some() || subscribed(&mid);
+        return live.then_some(mid);
     }
     let name = track.track_name.as_deref()?;
     session.publication(name).map(|publication| publication.mid.clone()).or_else(|| {

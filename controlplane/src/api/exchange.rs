@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::command::{DtlsRole, PeerFacts};
+use common::command::PeerFacts;
 
 use super::{Call, pull};
-use crate::error::ApiError;
-use crate::sdp::{Answered, Description, Negotiation, Wish};
+use crate::error::{ApiError, ItemError};
+use crate::sdp::{Answered, Description, Msid, Negotiation, Offered, SdpError, SendHalf, Wish};
 use crate::state::{Session, Work};
 use crate::wire::{SdpType, SessionDescription};
 
@@ -42,6 +42,28 @@ pub(super) fn ensure<'a>(
     work.negotiation.as_mut().ok_or(ApiError::SessionGone)
 }
 
+/// Makes our offer. When every section was stopped, the client's transport ended with them: the
+/// offer then brings a new one.
+pub(super) fn offer(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    make: impl FnOnce(&mut Negotiation) -> Result<Offered, SdpError>,
+) -> Result<Offered, ApiError> {
+    work.check_no_offer()?;
+    if ensure(call, session, work)?.transport_ended() {
+        let (peer, transport) = call.node.open_peer()?;
+        call.node.attach(session, peer, Instant::now())?;
+        ensure(call, session, work)?.move_transport(transport);
+        work.restarts = 0;
+    }
+    let negotiation = ensure(call, session, work)?;
+    negotiation.close_ended(|mid| session.publication_at(mid).is_some());
+    let offered = make(negotiation)?;
+    work.offered = Some(Instant::now());
+    Ok(offered)
+}
+
 /// Answers a client's offer. Nothing changes when it fails.
 pub(super) fn answer(
     call: &Call,
@@ -56,7 +78,7 @@ pub(super) fn answer(
     if starts_anew(&next, offer) {
         renumber(call, work, &mut next)?;
         let (peer, transport) = call.node.open_peer()?;
-        next.set_transport(transport);
+        next.move_transport(transport);
         moved_to = Some(peer);
         restarts = 0;
     } else if next.remote_ice_changed(offer) {
@@ -115,14 +137,42 @@ fn tell_numbers(call: &Call, session: &Session, work: &mut Work) {
     }
 }
 
-/// A random SSRC this session never used; 0 is avoided because some receivers take it for none.
-pub(super) fn fresh_ssrc(call: &Call, work: &mut Work) -> Result<u32, ApiError> {
+/// A random SSRC that is new to this session.
+fn fresh_ssrc(call: &Call, work: &mut Work) -> Result<u32, ApiError> {
     loop {
         let ssrc = u32::from_ne_bytes(call.node.random()?);
-        if ssrc != 0 && work.ssrcs.insert(ssrc) {
+        if work.take_ssrc(ssrc) {
             return Ok(ssrc);
         }
     }
+}
+
+/// Fresh SSRCs and a fresh msid (Chromium refuses repeated ones) for what we send in a section.
+pub(super) fn fresh_half(
+    call: &Call,
+    work: &mut Work,
+    stream: &str,
+    video: bool,
+) -> Result<SendHalf, ItemError> {
+    let mut fresh = || fresh_ssrc(call, work).map_err(|_| ItemError::Full);
+    let ssrc = fresh()?;
+    let rtx_ssrc = if video { Some(fresh()?) } else { None };
+    let track = call.node.random_id().map_err(|_| ItemError::Full)?;
+    Ok(SendHalf { ssrc, rtx_ssrc, msid: Msid { stream: stream.to_owned(), track } })
+}
+
+/// The mid an entry names: itself, or behind a `#` the name of a track the session publishes. None
+/// where it names none.
+///
+/// Errors: [`ItemError::InvalidParams`] for a name the session does not publish.
+pub(super) fn mid_of(session: &Session, mid: Option<&str>) -> Result<Option<String>, ItemError> {
+    let Some(name) = mid.and_then(|mid| mid.strip_prefix('#')) else {
+        return Ok(mid.map(str::to_owned));
+    };
+    let found = session.publication(name).map(|publication| publication.mid.clone());
+    let unknown =
+        || ItemError::InvalidParams("mid: the session publishes no track of this name".to_owned());
+    found.ok_or_else(unknown).map(Some)
 }
 
 /// Whether the client starts a new transport with this offer: it stopped the section whose
@@ -136,12 +186,14 @@ fn starts_anew(negotiation: &Negotiation, offer: &Description) -> bool {
 
 /// After an exchange: tells the cores the peer's facts and prolongs the session's life.
 pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
-    session.exchanged(Instant::now());
+    let idle = work.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+    session.exchanged(idle, Instant::now());
     let (Some(negotiation), Some(peer)) = (&work.negotiation, session.peer()) else { return };
     let Some(fingerprint) = negotiation.remote_fingerprint() else { return };
     let extensions = negotiation.extensions();
     let transport_feedback = negotiation.transport_feedback();
-    let (dtls_role, sctp) = (DtlsRole::Server, None);
+    let (dtls_role, sctp) = (negotiation.dtls_role(), negotiation.sctp());
+    call.node.negotiated_channels(session, sctp.is_some());
     let facts = PeerFacts { peer, fingerprint, extensions, transport_feedback, dtls_role, sctp };
     call.node.push(|push, out| push.set_peer(facts, out));
 }

@@ -1,4 +1,4 @@
-//! The API's handlers: sessions and their tracks.
+//! The API's handlers: sessions, their tracks and their data channels.
 //!
 //! `endpoints.rs` finds the handler, `server.rs` has authorised the call and read its body. A
 //! handler reads JSON, changes the state through `state/`, and returns JSON. It never talks to a
@@ -9,10 +9,13 @@ mod layers;
 mod sessions;
 mod tracks;
 mod publish;
+mod invite;
 mod pull;
 mod close;
 mod update;
 mod renegotiate;
+mod establish;
+mod channels;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +69,14 @@ pub enum Action {
     UpdateTracks,
     /// PUT renegotiate.
     Renegotiate,
+    /// POST datachannels/establish.
+    EstablishChannels,
+    /// POST datachannels/new.
+    NewChannels,
+    /// PUT datachannels/update.
+    UpdateChannels,
+    /// PUT datachannels/close.
+    CloseChannels,
 }
 
 /// POST sessions/new.
@@ -89,6 +100,10 @@ pub async fn session(call: &Call, id: &str, action: Action) -> Result<Reply, Api
         Action::CloseTracks => close::close(call, &session).await,
         Action::UpdateTracks => update::update(call, &session).await,
         Action::Renegotiate => renegotiate::renegotiate(call, &session).await,
+        Action::EstablishChannels => establish::establish(call, &session).await,
+        Action::NewChannels => channels::new(call, &session).await,
+        Action::UpdateChannels => channels::update(call, &session),
+        Action::CloseChannels => channels::close(call, &session),
     }
 }
 
@@ -99,8 +114,6 @@ async fn work<'a>(
 ) -> Result<tokio::sync::MutexGuard<'a, crate::state::Work>, ApiError> {
     let mut work = session.work.lock().await;
     session.check()?;
-    for lapsed in work.lapse(Instant::now()) {
-        call.node.push(|push, out| push.unsubscribe(lapsed.id, out));
-    }
+    call.node.lapse(&mut work, Instant::now());
     Ok(work)
 }

@@ -8,7 +8,7 @@ use common::media::{Label, MediaKind};
 
 use super::{Call, exchange};
 use crate::error::{ApiError, ItemError};
-use crate::sdp::{Description, PublishedSection, Wish, WishOutcome};
+use crate::sdp::{Description, PublishedSection, SectionKind, Wish, WishOutcome};
 use crate::state::{Details, Publication, Session, Work};
 use crate::wire::{SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, TracksReply};
 
@@ -16,6 +16,8 @@ use crate::wire::{SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, T
 struct Entry {
     name: Option<String>,
     mid: Result<String, ItemError>,
+    /// Whether our half of the section stays open.
+    both_ways: bool,
     discovered: bool,
 }
 
@@ -32,8 +34,7 @@ pub(super) fn publish(
     if discover {
         discover_rest(call, session, offer, &mut entries)?;
     }
-    let bound = || entries.iter().filter_map(|entry| entry.mid.as_ref().ok());
-    let wishes: Vec<Wish> = bound().map(|mid| Wish::Publish { mid: mid.clone() }).collect();
+    let wishes = wishes(call, session, work, offer, &entries)?;
     let answered = exchange::answer(call, session, work, offer, &wishes)?;
     let mut outcomes = answered.outcomes.into_iter();
     let replies = entries.into_iter().map(|entry| {
@@ -58,9 +59,33 @@ pub(super) fn publish(
     })
 }
 
+/// What the answer shall do for the bound tracks.
+fn wishes(
+    call: &Call,
+    session: &Session,
+    work: &mut Work,
+    offer: &Description,
+    entries: &[Entry],
+) -> Result<Vec<Wish>, ApiError> {
+    let mut wishes = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let Ok(mid) = &entry.mid else { continue };
+        let video = offer.section(mid).is_some_and(|s| s.kind == SectionKind::Video);
+        let send = if entry.both_ways {
+            let half = exchange::fresh_half(call, work, &session.id, video);
+            Some(half.map_err(|_| ApiError::Full("random numbers"))?)
+        } else {
+            None
+        };
+        wishes.push(Wish::Publish { mid: mid.clone(), send });
+    }
+    Ok(wishes)
+}
+
 /// Binds each track to a section: by its mid, or in the order of the offer.
 fn bind(session: &Session, offer: &Description, tracks: Vec<TrackObject>) -> Vec<Entry> {
-    let named: Vec<String> = tracks.iter().filter_map(|track| mid_of(track).cloned()).collect();
+    let named: Vec<String> =
+        tracks.iter().filter_map(|track| track.mid().map(str::to_owned)).collect();
     let mut unnamed = offer
         .sending()
         .map(|section| section.mid.clone())
@@ -68,13 +93,20 @@ fn bind(session: &Session, offer: &Description, tracks: Vec<TrackObject>) -> Vec
     let mut entries: Vec<Entry> = Vec::with_capacity(tracks.len());
     for track in tracks {
         let mid = bind_one(session, offer, &track, &entries, &mut unnamed);
-        entries.push(Entry { name: track.track_name, mid, discovered: false });
+        let both_ways = track.bidirectional();
+        entries.push(Entry { name: track.track_name, mid, both_ways, discovered: false });
     }
     entries
 }
 
-fn mid_of(track: &TrackObject) -> Option<&String> {
-    track.mid.as_ref().filter(|mid| !mid.is_empty())
+/// The name under which a track may be published.
+pub(super) fn name(track: &TrackObject) -> Result<&str, ItemError> {
+    let refuse = |text: &str| Err(ItemError::InvalidParams(text.to_owned()));
+    match track.track_name.as_deref().filter(|name| !name.is_empty()) {
+        None => refuse("trackName: missing"),
+        Some(name) if name.len() > TRACK_NAME_MAX => refuse("trackName: longer than 512 bytes"),
+        Some(name) => Ok(name),
+    }
 }
 
 fn bind_one(
@@ -85,22 +117,17 @@ fn bind_one(
     unnamed: &mut impl Iterator<Item = String>,
 ) -> Result<String, ItemError> {
     let refuse = |text: &str| Err(ItemError::InvalidParams(text.to_owned()));
-    let Some(name) = track.track_name.as_ref().filter(|name| !name.is_empty()) else {
-        return refuse("trackName: missing");
-    };
-    if name.len() > TRACK_NAME_MAX {
-        return refuse("trackName: longer than 512 bytes");
-    }
-    if before.iter().any(|entry| entry.mid.is_ok() && entry.name.as_ref() == Some(name)) {
+    let name = name(track)?;
+    if before.iter().any(|entry| entry.mid.is_ok() && entry.name.as_deref() == Some(name)) {
         return Err(ItemError::RepeatedLocalTrack);
     }
     let sends = |mid: &str| offer.section(mid).is_some_and(|section| section.sends());
     let present = session.publication(name).filter(|publication| sends(&publication.mid));
-    let mid = match (mid_of(track), present) {
-        (Some(mid), Some(present)) if *mid != present.mid => {
+    let mid = match (exchange::mid_of(session, track.mid())?, present) {
+        (Some(mid), Some(present)) if mid != present.mid => {
             return Err(ItemError::RepeatedLocalTrack);
         }
-        (Some(mid), _) => mid.clone(),
+        (Some(mid), _) => mid,
         (None, Some(present)) => present.mid.clone(),
         (None, None) => match unnamed.next() {
             Some(mid) => mid,
@@ -126,13 +153,14 @@ fn discover_rest(
             continue;
         }
         let name = Some(call.node.random_id()?);
-        entries.push(Entry { name, mid: Ok(section.mid.clone()), discovered: true });
+        let mid = Ok(section.mid.clone());
+        entries.push(Entry { name, mid, both_ways: false, discovered: true });
     }
     Ok(())
 }
 
 /// Makes the publication of a section, or renews the one it carries.
-fn enter(
+pub(super) fn enter(
     call: &Call,
     session: &Arc<Session>,
     name: String,

@@ -1,16 +1,18 @@
-//! Pulling: finding publications, and subscribing by our offer or by the
-//! client's (shape d).
+//! Pulling: finding publications, and subscribing by our offer, by the client's (shape d) or by
+//! none (shape f).
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use common::command::SubscribeFacts;
-use common::id::CoreId;
+use common::id::{CoreId, SubscriptionId};
 use common::media::{Label, MediaKind};
 
-use super::{Call, exchange, layers};
+use super::{Call, exchange, layers, update};
 use crate::error::{ApiError, ItemError};
-use crate::sdp::{Description, Msid, Pull, ReceivingSection, Wish, WishOutcome};
+use crate::sdp::{
+    Ask, Description, Pull, ReceivingSection, SendHalf, Wish, WishError, WishOutcome,
+};
 use crate::state::{Details, LookUp, Publication, Session, Subscription, Work};
 use crate::wire::{SessionDescription, TrackObject, TrackReply, TracksReply};
 
@@ -57,32 +59,29 @@ async fn resolve_one(call: &Call, track: &TrackObject, deadline: Instant) -> Fou
     }
 }
 
-/// What a subscription will send under.
+/// A subscription in the making.
 struct Stream {
     publication: Arc<Publication>,
-    id: common::id::SubscriptionId,
-    ssrc: u32,
-    rtx_ssrc: Option<u32>,
-    msid: Msid,
+    id: SubscriptionId,
+    half: SendHalf,
 }
 
-/// Takes an id, SSRCs and a fresh msid (Chromium refuses repeated ones) for each found track.
-fn streams(call: &Call, work: &mut Work, found: Vec<Found>) -> Vec<Result<Stream, ItemError>> {
-    found
-        .into_iter()
-        .map(|found| {
-            let publication = found?;
-            let fresh =
-                |work: &mut Work| exchange::fresh_ssrc(call, work).map_err(|_| ItemError::Full);
-            let ssrc = fresh(work)?;
-            let video = publication.kind == MediaKind::Video;
-            let rtx_ssrc = if video { Some(fresh(work)?) } else { None };
-            let track = call.node.random_id().map_err(|_| ItemError::Full)?;
-            let msid = Msid { stream: publication.session_id.clone(), track };
-            let id = call.node.push(|push, _| push.new_subscription()).ok_or(ItemError::Full)?;
-            Ok(Stream { publication, id, ssrc, rtx_ssrc, msid })
-        })
-        .collect()
+/// Takes an id and names for what will be sent of a publication.
+fn stream(
+    call: &Call,
+    work: &mut Work,
+    publication: Arc<Publication>,
+) -> Result<Stream, ItemError> {
+    let video = publication.kind == MediaKind::Video;
+    let half = exchange::fresh_half(call, work, &publication.session_id, video)?;
+    let id = call.node.push(|push, _| push.new_subscription()).ok_or(ItemError::Full)?;
+    Ok(Stream { publication, id, half })
+}
+
+/// Gives back the ids of subscriptions that came to nothing.
+fn give_back<'a>(call: &Call, streams: impl Iterator<Item = &'a Stream>) {
+    let ids = streams.map(|stream| stream.id);
+    call.node.push(|push, out| ids.for_each(|id| push.unsubscribe(id, out)));
 }
 
 /// The part of an entry that is echoed whether it worked or not.
@@ -95,7 +94,69 @@ fn echo(track: &TrackObject) -> TrackReply {
     }
 }
 
-/// Shape b: makes our offer with a new section for every found track. Without any, no offer.
+/// Where a pull without a description of the client ends up.
+enum Place {
+    /// In a section in which we send already, or may.
+    Present(Arc<Publication>, String),
+    /// In a section of our offer: a new one, or one of the session.
+    Offered(Stream, Option<String>),
+}
+
+/// Finds the place of each found track. Nothing of the session is changed.
+fn places(
+    call: &Call,
+    session: &Session,
+    work: &mut Work,
+    tracks: &[TrackObject],
+    found: Vec<Found>,
+) -> Result<Vec<Result<Place, ItemError>>, ApiError> {
+    let mut named: Vec<String> = Vec::new();
+    let mut places = Vec::with_capacity(tracks.len());
+    for (track, found) in tracks.iter().zip(found) {
+        let place = found.and_then(|publication| {
+            let mid = exchange::mid_of(session, track.mid())?;
+            if let Some(mid) = mid.as_ref().filter(|mid| named.contains(mid)) {
+                let text = format!("mid: another track of this request has {mid}, too");
+                return Err(ItemError::InvalidParams(text));
+            }
+            named.extend(mid.clone());
+            place(call, work, publication, mid)
+        });
+        places.push(place);
+    }
+    if places.iter().flatten().any(|place| matches!(place, Place::Offered(..))) {
+        work.check_no_offer().inspect_err(|_| give_back(call, offered(&places)))?;
+    }
+    Ok(places)
+}
+
+fn place(
+    call: &Call,
+    work: &mut Work,
+    publication: Arc<Publication>,
+    mid: Option<String>,
+) -> Result<Place, ItemError> {
+    if let Some(mid) = &mid {
+        let refused = |error: WishError| ItemError::InvalidParams(format!("mid: {error}"));
+        let negotiation = work.negotiation.as_ref().ok_or(refused(WishError::NoSection))?;
+        if negotiation.may_send(mid) {
+            return Ok(Place::Present(publication, mid.clone()));
+        }
+        negotiation.check_reuse(mid, &publication.details().media).map_err(refused)?;
+    }
+    Ok(Place::Offered(stream(call, work, publication)?, mid))
+}
+
+/// The subscriptions that wait for our offer.
+fn offered(places: &[Result<Place, ItemError>]) -> impl Iterator<Item = &Stream> {
+    places.iter().flatten().filter_map(|place| match place {
+        Place::Offered(stream, _) => Some(stream),
+        Place::Present(..) => None,
+    })
+}
+
+/// Shapes b and f: makes our offer with a section for every found track, except for those that
+/// name a section in which we send. Without any to offer, no offer.
 pub(super) fn offering(
     call: &Call,
     session: &Arc<Session>,
@@ -103,48 +164,78 @@ pub(super) fn offering(
     tracks: Vec<TrackObject>,
     found: Vec<Found>,
 ) -> Result<TracksReply, ApiError> {
-    work.check_no_offer()?;
-    let streams = streams(call, work, found);
-    let pulls: Vec<Pull> = streams
-        .iter()
-        .flatten()
-        .map(|stream| Pull {
-            media: stream.publication.details().media,
-            ssrc: stream.ssrc,
-            rtx_ssrc: stream.rtx_ssrc,
-            msid: stream.msid.clone(),
-        })
-        .collect();
-    let mut offered = None;
-    if !pulls.is_empty() {
-        let made = exchange::ensure(call, session, work)
-            .and_then(|negotiation| negotiation.offer(&pulls).map_err(ApiError::from));
-        if made.is_err() {
-            let ids = streams.iter().flatten().map(|stream| stream.id);
-            call.node.push(|push, out| ids.for_each(|id| push.unsubscribe(id, out)));
+    let places = places(call, session, work, &tracks, found)?;
+    let asks: Vec<Ask> = places.iter().flatten().filter_map(ask).collect();
+    let made = match asks.is_empty() {
+        true => None,
+        false => {
+            let made = exchange::offer(call, session, work, |n| n.offer(&asks));
+            Some(made.inspect_err(|_| give_back(call, offered(&places)))?)
         }
-        offered = Some(made?);
-        work.offered = Some(Instant::now());
-    }
-    let mut mids = offered.iter().flat_map(|offered| offered.mids.clone());
+    };
+    let mut mids = made.iter().flat_map(|made| made.mids.clone());
     let mut replies = Vec::with_capacity(tracks.len());
-    for (track, stream) in tracks.into_iter().zip(streams) {
-        let mut reply = echo(&track);
-        match stream.and_then(|stream| Ok((mids.next().ok_or(ItemError::Full)?, stream))) {
-            Err(error) => reply = reply.failed(&error),
-            Ok((mid, stream)) => {
-                let subscription = subscription(stream, track, None);
-                work.subscribe(mid.clone(), subscription);
-                reply.mid = Some(mid);
+    for (track, place) in tracks.into_iter().zip(places) {
+        let reply = echo(&track);
+        let mid = place.and_then(|place| match place {
+            Place::Present(publication, mid) => onto(call, session, work, publication, track, mid),
+            Place::Offered(stream, _) => {
+                let mid = mids.next().ok_or(ItemError::Full)?;
+                work.subscribe(mid.clone(), subscription(stream, track, None));
+                Ok(mid)
             }
-        }
-        replies.push(reply);
+        });
+        replies.push(match mid {
+            Ok(mid) => TrackReply { mid: Some(mid), ..reply },
+            Err(error) => reply.failed(&error),
+        });
     }
     Ok(TracksReply {
-        requires_immediate_renegotiation: offered.is_some(),
+        requires_immediate_renegotiation: made.is_some(),
         tracks: replies,
-        session_description: offered.map(|offered| SessionDescription::offer(offered.sdp)),
+        session_description: made.map(|made| SessionDescription::offer(made.sdp)),
     })
+}
+
+/// What our offer must hold for a place.
+fn ask(place: &Place) -> Option<Ask> {
+    let Place::Offered(stream, mid) = place else { return None };
+    let SendHalf { ssrc, rtx_ssrc, msid } = stream.half.clone();
+    let media = stream.publication.details().media;
+    Some(Ask::Pull(Pull { mid: mid.clone(), media, ssrc, rtx_ssrc, msid }))
+}
+
+/// Shape f: sends a publication in a section that is there, in the place of what is sent in it.
+fn onto(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    publication: Arc<Publication>,
+    track: TrackObject,
+    mid: String,
+) -> Result<String, ItemError> {
+    let present = work.subscriptions.get(&mid).filter(|present| !present.closed).cloned();
+    let subscription = match present {
+        Some(mut present) => {
+            update::repoint(work, &mid, &mut present, publication)?;
+            Subscription { simulcast: track.simulcast, ..present }
+        }
+        None => {
+            let refused = |error: WishError| ItemError::InvalidParams(format!("mid: {error}"));
+            let negotiation = work.negotiation.as_mut().ok_or(refused(WishError::NoSection))?;
+            let id = call.node.push(|push, _| push.new_subscription()).ok_or(ItemError::Full)?;
+            let mapped = negotiation.remap(&mid, &publication.details().media);
+            mapped
+                .inspect_err(|_| call.node.push(|push, out| push.unsubscribe(id, out)))
+                .map_err(refused)?;
+            let receiving = negotiation.receiving(&mid);
+            let simulcast = track.simulcast;
+            Subscription { id, publication, simulcast, receiving, repointed: false, closed: false }
+        }
+    };
+    tell(call, session, &subscription);
+    work.subscribe(mid.clone(), subscription);
+    Ok(mid)
 }
 
 /// Shape d: answers the client's offer with the found tracks on its receiving sections.
@@ -157,23 +248,21 @@ pub(super) fn with_offer(
     found: Vec<Found>,
 ) -> Result<TracksReply, ApiError> {
     work.check_no_offer()?;
-    let streams = streams(call, work, found);
-    let wishes: Vec<Wish> = streams
-        .iter()
-        .zip(&tracks)
-        .filter_map(|(stream, track)| Some((stream.as_ref().ok()?, track)))
-        .map(|(stream, track)| Wish::Receive {
-            mid: track.mid.clone().filter(|mid| !mid.is_empty()),
-            media: stream.publication.details().media,
-            ssrc: stream.ssrc,
-            rtx_ssrc: stream.rtx_ssrc,
-            msid: stream.msid.clone(),
-        })
-        .collect();
-    let answered = exchange::answer(call, session, work, offer, &wishes).inspect_err(|_| {
-        let ids = streams.iter().flatten().map(|stream| stream.id);
-        call.node.push(|push, out| ids.for_each(|id| push.unsubscribe(id, out)));
-    })?;
+    let mut streams = Vec::with_capacity(tracks.len());
+    let mut wishes = Vec::with_capacity(tracks.len());
+    for (track, found) in tracks.iter().zip(found) {
+        let stream = found.and_then(|publication| {
+            let mid = exchange::mid_of(session, track.mid())?;
+            let media = publication.details().media;
+            let stream = stream(call, work, publication)?;
+            let SendHalf { ssrc, rtx_ssrc, msid } = stream.half.clone();
+            wishes.push(Wish::Receive { mid, media, ssrc, rtx_ssrc, msid });
+            Ok(stream)
+        });
+        streams.push(stream);
+    }
+    let answered = exchange::answer(call, session, work, offer, &wishes)
+        .inspect_err(|_| give_back(call, streams.iter().flatten()))?;
     let mut outcomes = answered.outcomes.into_iter();
     let mut replies = Vec::with_capacity(tracks.len());
     for (track, stream) in tracks.into_iter().zip(streams) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Call, Reply, exchange, pull};
+use super::{Call, Reply, exchange, publish, pull};
 use crate::error::ApiError;
-use crate::sdp::{Accepted, AcceptedOutcome, ReceivingSection};
+use crate::sdp::{Accepted, AcceptedOutcome, PublishedSection, ReceivingSection};
 use crate::state::{Session, Work};
 use crate::wire::{RenegotiateRequest, SdpType, SessionDescription, decode};
 
@@ -31,6 +31,7 @@ pub(super) async fn renegotiate(call: &Call, session: &Arc<Session>) -> Result<R
     for section in accepted {
         apply(call, session, &mut work, section);
     }
+    work.invited.clear();
     Ok(Reply::json(200, &json!({})))
 }
 
@@ -39,9 +40,31 @@ fn apply(call: &Call, session: &Arc<Session>, work: &mut Work, accepted: Accepte
     let Accepted { mid, outcome } = accepted;
     match outcome {
         AcceptedOutcome::Receiving(section) => receive(call, session, work, &mid, section),
-        AcceptedOutcome::Dropped | AcceptedOutcome::Unpublished => {
-            exchange::end_mid(call, session, work, &mid);
+        AcceptedOutcome::Published(section) => begin(call, session, work, &mid, section),
+        AcceptedOutcome::Dropped => {
+            exchange::end_mid_subscription(call, work, &mid);
         }
+        AcceptedOutcome::Unpublished => {
+            if let Some(publication) = session.publication_at(&mid) {
+                call.node.unpublish(session, &publication);
+            }
+        }
+    }
+}
+
+/// Begins a publication that our offer invited. Without room for it the section is closed.
+fn begin(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    mid: &str,
+    section: PublishedSection,
+) {
+    let Some(name) = work.invited.remove(mid) else { return };
+    if publish::enter(call, session, name, section).is_err()
+        && let Some(negotiation) = &mut work.negotiation
+    {
+        negotiation.close_mid(mid);
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::exchange;
-use super::{Call, Reply};
+use super::{Call, Reply, channels, exchange};
 use crate::error::ApiError;
 use crate::state::Session;
 use crate::wire::{Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode};
@@ -35,7 +34,7 @@ pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
     }
 }
 
-/// Lists a session's tracks, and where it lives.
+/// Lists a session's tracks and data channels, and where it lives.
 pub(super) async fn read(call: &Call, session: &Arc<Session>) -> Result<Reply, ApiError> {
     let work = super::work(call, session).await?;
     let facts = session.facts();
@@ -66,7 +65,7 @@ pub(super) async fn read(call: &Call, session: &Arc<Session>) -> Result<Reply, A
     let reply = json!({
         "sessionId": session.id,
         "tracks": tracks,
-        "dataChannels": [],
+        "dataChannels": channels::list(session),
         "core": facts.core.map(|core| core.0),
         "srtpProfile": facts.profile.map(|profile| profile.name()),
     });

@@ -6,21 +6,25 @@
 //! | b | remote tracks, no description | we; the answer comes with renegotiate |
 //! | c | offer and `autoDiscover` | client |
 //! | d | offer with receiving sections and remote tracks | client |
+//! | e | local tracks with their kinds, no description | we; the answer comes with renegotiate |
+//! | f | remote tracks with mids in which we send already | nobody |
 //!
-//! Shapes a and c (publish) continue in `publish.rs`, b and d (pull) in `pull.rs`.
+//! Shapes a and c (publish) continue in `publish.rs`, e in `invite.rs`, b, d and f (pull) in
+//! `pull.rs`.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Call, Reply, exchange, publish, pull};
+use super::{Call, Reply, exchange, invite, publish, pull};
 use crate::error::ApiError;
 use crate::sdp::Description;
 use crate::state::{CONNECT_WAIT, PUBLICATION_WAIT, REQUEST_WAIT_MAX, Session};
 use crate::wire::{Location, SdpType, TRACKS_PER_REQUEST, TrackObject, TracksRequest, decode};
 
-/// A request whose shape is known to be one of a to d.
+/// A request whose shape is known to be one of a to f.
 enum Shape {
     Publish { offer: Description, tracks: Vec<TrackObject>, discover: bool },
+    Invite { tracks: Vec<TrackObject> },
     Pull { offer: Option<Description>, tracks: Vec<TrackObject> },
 }
 
@@ -38,6 +42,10 @@ pub(super) async fn new(call: &Call, session: &Arc<Session>) -> Result<Reply, Ap
             let mut work = super::work(call, session).await?;
             publish::publish(call, session, &mut work, &offer, tracks, discover)?
         }
+        Shape::Invite { tracks } => {
+            let mut work = super::work(call, session).await?;
+            invite::invite(call, session, &mut work, tracks)?
+        }
         Shape::Pull { offer, tracks } => {
             let deadline = (Instant::now() + PUBLICATION_WAIT).min(start + REQUEST_WAIT_MAX);
             let found = pull::resolve(call, &tracks, deadline).await;
@@ -52,20 +60,25 @@ pub(super) async fn new(call: &Call, session: &Arc<Session>) -> Result<Reply, Ap
 }
 
 /// The first SDP exchange never waits for the transport, nor does a repeat of a publication: its
-/// client may have lost the answer it needs to connect. Everything later does. An open offer of
-/// ours is refused before any wait.
+/// client may have lost the answer it needs to connect, nor what comes after every section was
+/// stopped: it brings a new transport. Everything else does. Where an open offer
+/// of ours stands against the request, that is said before any wait.
 async fn must_wait(call: &Call, session: &Arc<Session>, shape: &Shape) -> Result<bool, ApiError> {
     let work = super::work(call, session).await?;
-    work.check_no_offer()?;
+    let names_sections = |tracks: &[TrackObject]| tracks.iter().all(|t| t.mid().is_some());
+    match shape {
+        Shape::Pull { offer: None, tracks } if names_sections(tracks) => {}
+        _ => work.check_no_offer()?,
+    }
     let repeats = |track: &TrackObject| {
         let publication = track.track_name.as_deref().and_then(|name| session.publication(name));
         publication.is_some_and(|p| track.mid.as_deref().is_none_or(|mid| mid == p.mid))
     };
     let repeat = match shape {
         Shape::Publish { tracks, discover, .. } => !discover && tracks.iter().all(repeats),
-        Shape::Pull { .. } => false,
+        Shape::Pull { .. } | Shape::Invite { .. } => false,
     };
-    Ok(work.exchanged && !repeat)
+    Ok(work.needs_transport() && !repeat)
 }
 
 fn shape(request: TracksRequest) -> Result<Shape, ApiError> {
@@ -94,20 +107,9 @@ fn shape(request: TracksRequest) -> Result<Shape, ApiError> {
         None => None,
     };
     match offer {
-        offer if pulls > 0 => {
-            let named = |track: &TrackObject| track.mid.as_deref().is_some_and(|m| !m.is_empty());
-            if offer.is_none() && tracks.iter().any(named) {
-                return refuse(
-                    "tracks: pulling onto an existing mid without sessionDescription is not \
-                     supported; use tracks/update to re-point a subscription",
-                );
-            }
-            Ok(Shape::Pull { offer, tracks })
-        }
+        offer if pulls > 0 => Ok(Shape::Pull { offer, tracks }),
         Some(offer) => Ok(Shape::Publish { offer, tracks, discover }),
-        None => refuse(
-            "sessionDescription: an offer is needed to publish; publishing by an offer of the \
-             server is not supported",
-        ),
+        None if discover => refuse("sessionDescription: autoDiscover needs an offer"),
+        None => Ok(Shape::Invite { tracks }),
     }
 }

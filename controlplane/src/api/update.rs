@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Reply, layers, pull};
+use super::{Call, Reply, exchange, layers, pull};
 use crate::error::{ApiError, ItemError};
 use crate::sdp::WishError;
 use crate::state::{Publication, Session, Subscription, Work};
@@ -31,7 +31,7 @@ pub(super) async fn update(call: &Call, session: &Arc<Session>) -> Result<Reply,
                 ..TrackReply::default()
             };
             match change(call, session, &mut work, &track) {
-                Ok(()) => reply,
+                Ok(mid) => TrackReply { mid: Some(mid), ..reply },
                 Err(error) => TrackReply { mid: track.mid, ..reply.failed(&error) },
             }
         })
@@ -39,16 +39,16 @@ pub(super) async fn update(call: &Call, session: &Arc<Session>) -> Result<Reply,
     Ok(Reply::json(200, &TracksReply { tracks, ..TracksReply::default() }))
 }
 
-/// Applies one entry; a failed one changes nothing.
+/// Applies one entry and returns its mid; a failed one changes nothing.
 fn change(
     call: &Call,
     session: &Arc<Session>,
     work: &mut Work,
     track: &TrackObject,
-) -> Result<(), ItemError> {
-    let mid = track.mid.as_deref().filter(|mid| !mid.is_empty());
+) -> Result<String, ItemError> {
+    let mid = exchange::mid_of(session, track.mid())?;
     let mid = mid.ok_or_else(|| ItemError::InvalidParams("mid: missing".to_owned()))?;
-    let subscription = work.subscriptions.get(mid).filter(|s| !s.closed).cloned();
+    let subscription = work.subscriptions.get(&mid).filter(|s| !s.closed).cloned();
     let mut subscription = subscription.ok_or_else(|| {
         ItemError::UpdateTrack("mid: the session has no subscription there".to_owned())
     })?;
@@ -64,11 +64,11 @@ fn change(
         subscription.simulcast = Some(simulcast.clone());
     }
     if let Some(publication) = other {
-        repoint(work, mid, &mut subscription, publication)?;
+        repoint(work, &mid, &mut subscription, publication)?;
     }
     pull::tell(call, session, &subscription);
-    work.subscriptions.insert(mid.to_owned(), subscription);
-    Ok(())
+    work.subscriptions.insert(mid.clone(), subscription);
+    Ok(mid)
 }
 
 /// The publication an entry names, when it is another than the present one. The mid alone selects
@@ -87,7 +87,8 @@ fn other_publication(
     publisher.publication(name).map(Some).ok_or(ItemError::NotFoundTrack)
 }
 
-fn repoint(
+/// Points a subscription at another publication.
+pub(super) fn repoint(
     work: &mut Work,
     mid: &str,
     subscription: &mut Subscription,

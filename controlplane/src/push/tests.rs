@@ -52,7 +52,7 @@ fn subscribed(subscription: SubscriptionId, peer: PeerId, track: TrackId) -> Sub
 }
 
 /// Commands as short texts, with the core they go to.
-fn drain(out: &mut Outbox) -> Vec<String> {
+pub(super) fn drain(out: &mut Outbox) -> Vec<String> {
     out.drain(..)
         .map(|(core, command)| {
             let text = match command {

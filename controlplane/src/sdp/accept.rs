@@ -3,10 +3,13 @@
 //! Called through [`Negotiation::accept_answer`]. Only what the answer repeats counts: payload
 //! types, extensions, sections. A refused answer leaves our offer open.
 
+use common::command::DtlsRole;
+
 use super::SdpError;
-use super::answer::remote_of;
+use super::answer::{encodings, remote_of};
+use super::channels;
 use super::codecs;
-use super::description::{Description, Direction, Payload, Section, Setup};
+use super::description::{Description, Direction, Payload, Section, SectionKind, Setup};
 use super::lines::{Line, State};
 use super::negotiation::Negotiation;
 use super::outcome::{Accepted, AcceptedOutcome};
@@ -14,11 +17,11 @@ use super::outcome::{Accepted, AcceptedOutcome};
 impl Negotiation {
     /// Takes the answer to our open offer.
     ///
-    /// The result has an entry for each section that carries (or was to carry) a subscription, and
-    /// for each publication the answer stopped.
+    /// The result has an entry for each section that carries (or was to carry) a subscription, for
+    /// each publication that was offered, and for each one the answer stopped.
     ///
     /// Errors: [`super::SdpErrorKind::Order`] without an open offer, when the sections are not
-    /// those of the offer, or when the first answer of a session asks for the DTLS server role.
+    /// those of the offer, or when the first answer of a transport picks no DTLS role.
     pub fn accept_answer(&mut self, answer: &Description) -> Result<Vec<Accepted>, SdpError> {
         let pending = self.pending.as_ref();
         let pending =
@@ -33,8 +36,18 @@ impl Negotiation {
             if line.stopped {
                 continue;
             }
-            let outcome = accept_line(&mut state, &mut line, section, &answer.bundle);
-            outcomes.extend(outcome.map(|outcome| Accepted { mid: line.mid.clone(), outcome }));
+            let fresh = self.state.line(&line.mid).is_none_or(|agreed| !agreed.publishes);
+            let found = if is_refused(&line, section, &answer.bundle) {
+                refuse(&mut line)
+            } else if line.kind == SectionKind::Application {
+                let usable = channels::accept_line(&mut line, section);
+                if usable { Vec::new() } else { refuse(&mut line) }
+            } else {
+                accept_line(&mut state, &mut line, section, fresh)
+            };
+            let mid = line.mid.clone();
+            outcomes
+                .extend(found.into_iter().map(|outcome| Accepted { mid: mid.clone(), outcome }));
             if let Some(place) = state.lines.get_mut(index) {
                 *place = line;
             }
@@ -42,6 +55,7 @@ impl Negotiation {
         settle_group(&mut state, answer);
         if let Some(remote) = remote_of(answer) {
             state.remote = Some(remote);
+            state.role.get_or_insert(role(answer));
         }
         self.state = state;
         self.pending = None;
@@ -49,7 +63,15 @@ impl Negotiation {
     }
 }
 
-/// The answer must have the offer's sections in the offer's order, and leave us the server role.
+/// Our role after an answer to `a=setup:actpass` (RFC 8842 section 5.4).
+fn role(answer: &Description) -> DtlsRole {
+    match answer.transport_section().and_then(|section| section.setup) {
+        Some(Setup::Passive) => DtlsRole::Client,
+        _ => DtlsRole::Server,
+    }
+}
+
+/// The answer must have the offer's sections in the offer's order, and pick a role.
 fn check(state: &State, pending: &State, answer: &Description) -> Result<(), SdpError> {
     if answer.sections.len() != pending.lines.len() {
         return Err(SdpError::order(format!(
@@ -70,40 +92,36 @@ fn check(state: &State, pending: &State, answer: &Description) -> Result<(), Sdp
     }
     // Once a transport stands, its roles stand; some clients then write the other one back.
     let setup = answer.transport_section().and_then(|section| section.setup);
-    if state.remote.is_none() && matches!(setup, Some(Setup::Passive | Setup::ActPass)) {
-        return Err(SdpError::order(
-            "the answer must say setup:active: this server takes the DTLS server role only",
-        ));
+    if state.role.is_none() && setup == Some(Setup::ActPass) {
+        return Err(SdpError::order("the answer must say setup:active or setup:passive"));
     }
     Ok(())
 }
 
-/// Narrows one section to what the answer took.
+/// Whether the answer turns a section down: port 0, or not in its group.
+fn is_refused(line: &Line, section: &Section, group: &[String]) -> bool {
+    section.zero_port || !group.is_empty() && !group.contains(&line.mid)
+}
+
+/// Stops a section with what it carried.
+fn refuse(line: &mut Line) -> Vec<AcceptedOutcome> {
+    let subscribed = line.outbound.as_ref().is_some_and(|outbound| outbound.media.is_some());
+    let dropped = subscribed.then_some(AcceptedOutcome::Dropped);
+    let unpublished = line.publishes.then_some(AcceptedOutcome::Unpublished);
+    *line = line.to_stopped();
+    dropped.into_iter().chain(unpublished).collect()
+}
+
+/// Narrows one section to what the answer took; without a codec it is turned down. `fresh`: a publication in it is offered just now.
 fn accept_line(
     state: &mut State,
     line: &mut Line,
     section: &Section,
-    group: &[String],
-) -> Option<AcceptedOutcome> {
-    let subscribed = line.outbound.is_some();
-    let refused = section.zero_port || !group.is_empty() && !group.contains(&line.mid);
-    if refused {
-        let published = line.publishes;
-        let formats = vec![section.formats.first().cloned().unwrap_or_else(|| "0".to_owned())];
-        let (kind, mid) = (line.kind, line.mid.clone());
-        *line = Line::stopped(
-            kind,
-            line.media.clone(),
-            mid,
-            line.protocol.clone(),
-            formats,
-            Vec::new(),
-        );
-        return match (subscribed, published) {
-            (true, _) => Some(AcceptedOutcome::Dropped),
-            (false, true) => Some(AcceptedOutcome::Unpublished),
-            (false, false) => None,
-        };
+    fresh: bool,
+) -> Vec<AcceptedOutcome> {
+    line.payloads = taken(&line.payloads, section);
+    if line.payloads.is_empty() {
+        return refuse(line);
     }
     let extensions = &section.extensions;
     line.extensions.retain(|(id, extension)| {
@@ -112,7 +130,6 @@ fn accept_line(
     for (id, extension) in &line.extensions {
         state.ids.bind(*id, *extension);
     }
-    line.payloads = taken(&line.payloads, section);
     line.rtcp_rsize &= section.rtcp_rsize;
     line.client = Direction::new(
         line.client.sends() && section.direction.sends(),
@@ -120,17 +137,37 @@ fn accept_line(
     );
     if !line.client.sends() {
         line.encodings.clear();
+    } else if line.encodings.is_empty() {
+        line.encodings = encodings(section, &[]);
     }
-    if !subscribed {
+    let published = if fresh { settle_publication(line) } else { None };
+    published.into_iter().chain(settle_half(line)).collect()
+}
+
+/// What became of a publication that was offered.
+fn settle_publication(line: &mut Line) -> Option<AcceptedOutcome> {
+    if !line.publishes {
         return None;
     }
-    match line.receiving() {
-        Some(receiving) => Some(AcceptedOutcome::Receiving(receiving)),
+    match line.published().filter(|published| !published.payloads.is_empty()) {
+        Some(published) => Some(AcceptedOutcome::Published(published)),
         None => {
-            line.outbound = None;
-            Some(AcceptedOutcome::Dropped)
+            line.publishes = false;
+            Some(AcceptedOutcome::Unpublished)
         }
     }
+}
+
+/// What became of our half of a section; one that waits for a pull has no outcome.
+fn settle_half(line: &mut Line) -> Option<AcceptedOutcome> {
+    let subscribed = line.outbound.as_ref()?.media.is_some();
+    if subscribed && let Some(receiving) = line.receiving() {
+        return Some(AcceptedOutcome::Receiving(receiving));
+    }
+    if subscribed || !line.client.receives() {
+        line.outbound = None;
+    }
+    subscribed.then_some(AcceptedOutcome::Dropped)
 }
 
 /// The offered payload types the answer repeats, in its order, with the feedback it repeats. A client that answers a codec under

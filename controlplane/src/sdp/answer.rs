@@ -4,11 +4,12 @@
 //! a wish or not; the result is built on a copy of the state, so that a refused offer changes
 //! nothing.
 
-use common::command::Encoding;
+use common::command::{DtlsRole, Encoding};
 use common::limits::ENCODINGS_MAX;
 use common::media::{Extension, Label};
 
 use super::SdpError;
+use super::channels;
 use super::codecs::{self, Congestion};
 use super::description::{Description, Direction, Section, Setup};
 use super::extensions::Bound;
@@ -22,8 +23,8 @@ impl Negotiation {
     /// Every section keeps what it carried unless the offer stops it or a wish changes it. A wish
     /// that cannot be granted fails alone; the answer stands.
     ///
-    /// Errors: [`super::SdpErrorKind::Order`] while our own offer is open, when sections vanished
-    /// or changed their mid or kind, or when the client asks for the DTLS server role.
+    /// Errors: [`super::SdpErrorKind::Order`] while our own offer is open, or when sections vanished
+    /// or changed their mid or kind.
     pub fn answer(&mut self, offer: &Description, wishes: &[Wish]) -> Result<Answered, SdpError> {
         if self.pending.is_some() {
             return Err(SdpError::order("an offer of this server waits for its answer"));
@@ -34,10 +35,14 @@ impl Negotiation {
         state.mixed = offer.extmap_allow_mixed;
         state.lines.truncate(offer.sections.len());
         let bundled = bundled_mids(offer);
+        let channels = channels::chosen(&state, offer);
         for (index, section) in offer.sections.iter().enumerate() {
             let old = state.lines.get(index).filter(|old| old.mid == section.mid).cloned();
             let taken = section.stopped || bundled.contains(&section.mid.as_str());
-            let line = answer_line(&mut state, section, old, taken);
+            let line = match section.sctp.filter(|_| channels.as_ref() == Some(&section.mid)) {
+                Some(sctp) => channels::answer_line(section, sctp, old),
+                None => answer_line(&mut state, section, old, taken),
+            };
             match state.lines.get_mut(index) {
                 Some(place) => *place = line,
                 None => state.lines.push(line),
@@ -47,6 +52,7 @@ impl Negotiation {
         settle_group(&mut state, offer);
         if let Some(remote) = remote_of(offer) {
             state.remote = Some(remote);
+            state.role.get_or_insert(role(offer));
         }
         self.state = state;
         Ok(Answered { sdp: self.write_answer(), outcomes, ended })
@@ -57,6 +63,15 @@ impl Negotiation {
 pub(super) fn remote_of(description: &Description) -> Option<Remote> {
     let section = description.transport_section()?;
     Some(Remote { ice: section.ice.clone()?, fingerprint: section.fingerprint? })
+}
+
+/// Our role on a new transport: the server's, which saves a round trip, unless the client claims it
+/// (RFC 8842 section 5.3).
+fn role(offer: &Description) -> DtlsRole {
+    match offer.transport_section().and_then(|section| section.setup) {
+        Some(Setup::Passive) => DtlsRole::Client,
+        Some(Setup::Active | Setup::ActPass) | None => DtlsRole::Server,
+    }
 }
 
 /// RFC 8829 section 5.2.2: sections stay in their place for ever; only a stopped one may come back
@@ -75,10 +90,6 @@ fn check_continuity(state: &State, offer: &Description) -> Result<(), SdpError> 
             )));
         }
     }
-    let setup = offer.transport_section().and_then(|section| section.setup);
-    if setup == Some(Setup::Passive) {
-        return Err(SdpError::order("setup:passive: this server takes the DTLS server role only"));
-    }
     Ok(())
 }
 
@@ -96,7 +107,7 @@ fn ended(state: &State, offer: &Description) -> Vec<String> {
 
 /// Mids that can share the one transport: the offered group, or the first live section when there
 /// is no group (RFC 9143 section 7.3).
-fn bundled_mids(offer: &Description) -> Vec<&str> {
+pub(super) fn bundled_mids(offer: &Description) -> Vec<&str> {
     if offer.bundle.is_empty() {
         let first = offer.transport_section();
         return first.map(|section| section.mid.as_str()).into_iter().collect();
@@ -115,14 +126,15 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
     state.payloads.note(kind, &section.payloads);
     let extensions = state.ids.accept(section);
     codecs::keep_feedback(&mut payloads, congestion(section, &extensions));
-    let (closed, publishes, outbound) = match old.filter(|old| !old.stopped) {
-        Some(old) => (old.closed, old.publishes, old.outbound),
-        None => (false, false, None),
+    let (closed, publishes, outbound, ours) = match old.filter(|old| !old.stopped) {
+        Some(old) => (old.closed, old.publishes, old.outbound, old.ours),
+        None => (false, false, None, false),
     };
     let has_rid = extensions.iter().any(|(_, extension)| *extension == Extension::Rid);
     let rids = if has_rid && section.direction.sends() { simulcast(section) } else { Vec::new() };
     let outbound = outbound.filter(|outbound| {
-        codecs::map(&outbound.media, &payloads, outbound.rtx_ssrc.is_some()).is_some()
+        let maps = |media| codecs::map(media, &payloads, outbound.rtx_ssrc.is_some()).is_some();
+        outbound.media.as_ref().is_none_or(maps)
     });
     Line {
         mid: section.mid.clone(),
@@ -140,6 +152,8 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
         rids,
         publishes,
         outbound,
+        ours,
+        sctp: None,
     }
 }
 
@@ -176,7 +190,7 @@ fn simulcast(section: &Section) -> Vec<String> {
 
 /// The streams the client announces in a section. Signalled SSRCs belong to the RIDs in their order
 /// when there is one for each; otherwise they are learnt from the packets.
-fn encodings(section: &Section, rids: &[String]) -> Vec<Encoding> {
+pub(super) fn encodings(section: &Section, rids: &[String]) -> Vec<Encoding> {
     if !section.direction.sends() {
         return Vec::new();
     }
@@ -204,13 +218,17 @@ fn encodings(section: &Section, rids: &[String]) -> Vec<Encoding> {
 /// Does one wish on the answered state.
 fn grant(state: &mut State, offer: &Description, wish: &Wish) -> Result<WishOutcome, WishError> {
     match wish {
-        Wish::Publish { mid } => {
+        Wish::Publish { mid, send } => {
+            let send = send.as_ref().map(|half| Outbound::idle(state, mid, half));
             let line = state.line_mut(mid).ok_or(WishError::NoSection)?;
             if !line.client.sends() {
                 return Err(WishError::Direction);
             }
             line.closed = false;
             line.publishes = true;
+            if line.client.receives() && line.outbound.is_none() {
+                line.outbound = send;
+            }
             let published = line.published().ok_or(WishError::Kind)?;
             Ok(WishOutcome::Published(published))
         }
@@ -239,8 +257,12 @@ fn grant(state: &mut State, offer: &Description, wish: &Wish) -> Result<WishOutc
             codecs::map(media, &line.payloads, rtx_ssrc.is_some())
                 .ok_or(WishError::NoCommonCodec)?;
             line.closed = false;
-            line.outbound =
-                Some(Outbound { media: media.clone(), ssrc: *ssrc, rtx_ssrc: *rtx_ssrc, msid });
+            line.outbound = Some(Outbound {
+                media: Some(media.clone()),
+                ssrc: *ssrc,
+                rtx_ssrc: *rtx_ssrc,
+                msid,
+            });
             line.receiving().map(WishOutcome::Receiving).ok_or(WishError::NoCommonCodec)
         }
     }

@@ -5,6 +5,8 @@
 
 use common::media::MediaKind;
 
+use super::channels::Sctp;
+
 /// A client's offer or answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Description {
@@ -196,6 +198,8 @@ pub struct Section {
     pub ssrcs: Vec<u32>,
     /// `a=ssrc-group:FID`: primary stream and its RTX stream.
     pub fid_groups: Vec<(u32, u32)>,
+    /// SCTP, in an application section that data channels can use.
+    pub sctp: Option<Sctp>,
 }
 
 impl Section {

@@ -56,6 +56,12 @@ const TO_SUBSCRIBER: [(u8, Extension, Option<MediaKind>); 10] = [
     (12, Extension::DependencyDescriptor, Some(MediaKind::Video)),
 ];
 
+/// What comes beside where the client is to send, with libwebrtc's ids.
+const FROM_INVITED: [(u8, Extension, Option<MediaKind>); 2] = [
+    (10, Extension::Rid, Some(MediaKind::Video)),
+    (11, Extension::RepairedRid, Some(MediaKind::Video)),
+];
+
 /// Whether an offered line counts for the direction in which the section's media goes.
 fn usable(line: &ExtensionLine, client_sends: bool) -> bool {
     line.direction == Direction::SendRecv
@@ -99,10 +105,11 @@ impl Ids {
         bound
     }
 
-    /// Extensions for a section of ours in which we send.
-    pub(crate) fn offer(&mut self, kind: MediaKind) -> Vec<Bound> {
+    /// Extensions for a section of ours in which we send, or in which the client is to send.
+    pub(crate) fn offer(&mut self, kind: MediaKind, client_sends: bool) -> Vec<Bound> {
         let mut bound = Vec::new();
-        for (preferred, extension, only) in TO_SUBSCRIBER {
+        let beside: &[_] = if client_sends { &FROM_INVITED } else { &[] };
+        for (preferred, extension, only) in TO_SUBSCRIBER.iter().chain(beside).copied() {
             if only.is_some_and(|only| only != kind) {
                 continue;
             }

@@ -5,27 +5,35 @@
 //! Sections are kept by index and by mid apart: a stopped one is reused under a new mid
 //! (RFC 8829 section 5.2.2).
 
-use common::command::{Encoding, PublishedPayload};
+use common::command::{DtlsRole, Encoding, PublishedPayload, SctpFacts};
 use common::media::{Extension, MediaKind};
 
 use super::codecs::{self, Role};
 use super::description::{Direction, Format, IceCredentials, Payload, SectionKind};
 use super::extensions::{Bound, Ids};
 use super::outcome::{
-    Msid, PublishedSection, ReceivingSection, SectionView, SourceMedia, SourcePayload,
+    Msid, PublishedSection, ReceivingSection, SectionView, SendHalf, SourceMedia, SourcePayload,
 };
 
-/// A subscription in one section.
+/// Our half of one section: a subscription, or room that is kept for one.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    /// What is sent.
-    pub(crate) media: SourceMedia,
+    /// What is sent; None while the half is idle.
+    pub(crate) media: Option<SourceMedia>,
     /// SSRC we send.
     pub(crate) ssrc: u32,
     /// SSRC of its RTX stream.
     pub(crate) rtx_ssrc: Option<u32>,
     /// Names shown to the client.
     pub(crate) msid: Msid,
+}
+
+impl Outbound {
+    /// A half without a subscription in the section `mid`.
+    pub(crate) fn idle(state: &State, mid: &str, half: &SendHalf) -> Self {
+        let msid = state.unique_msid(mid, &half.msid);
+        Self { media: None, ssrc: half.ssrc, rtx_ssrc: half.rtx_ssrc, msid }
+    }
 }
 
 /// One media section.
@@ -59,8 +67,12 @@ pub(crate) struct Line {
     pub(crate) encodings: Vec<Encoding>,
     /// Whether the API named this section as a publication.
     pub(crate) publishes: bool,
-    /// The subscription shown here.
+    /// The subscription shown here, or the half kept for one.
     pub(crate) outbound: Option<Outbound>,
+    /// Made by an offer of ours: once closed, a later one stops it.
+    pub(crate) ours: bool,
+    /// The client's SCTP, in an application section it described.
+    pub(crate) sctp: Option<SctpFacts>,
 }
 
 impl Line {
@@ -89,11 +101,27 @@ impl Line {
             encodings: Vec::new(),
             publishes: false,
             outbound: None,
+            ours: false,
+            sctp: None,
         }
     }
 
+    /// The same section without anything in it, at port 0.
+    pub(crate) fn to_stopped(&self) -> Self {
+        let number = self.payloads.first().map(|payload| payload.payload_type.to_string());
+        let format = number.or_else(|| self.formats.first().cloned());
+        Self::stopped(
+            self.kind,
+            self.media.clone(),
+            self.mid.clone(),
+            self.protocol.clone(),
+            vec![format.unwrap_or_else(|| "0".to_owned())],
+            self.payloads.first().cloned().into_iter().collect(),
+        )
+    }
+
     /// Our direction: we receive whatever the client sends unless the section was closed, and send
-    /// where there is a subscription the client receives.
+    /// where there is a subscription the client receives, or room for one.
     pub(crate) fn direction(&self) -> Direction {
         if self.stopped || self.closed {
             return Direction::Inactive;
@@ -101,7 +129,7 @@ impl Line {
         Direction::new(self.sends(), self.client.sends())
     }
 
-    /// Whether a subscription is sent here.
+    /// Whether a subscription is sent here, or can be without a description.
     pub(crate) fn sends(&self) -> bool {
         !self.stopped && !self.closed && self.client.receives() && self.outbound.is_some()
     }
@@ -153,7 +181,8 @@ impl Line {
     pub(crate) fn receiving(&self) -> Option<ReceivingSection> {
         let kind = self.kind.media()?;
         let outbound = self.outbound.as_ref().filter(|_| self.sends())?;
-        let payloads = codecs::map(&outbound.media, &self.payloads, outbound.rtx_ssrc.is_some())?;
+        let media = outbound.media.as_ref()?;
+        let payloads = codecs::map(media, &self.payloads, outbound.rtx_ssrc.is_some())?;
         let rtx = payloads.iter().any(|mapping| mapping.rtx.is_some());
         Some(ReceivingSection {
             mid: self.mid.clone(),
@@ -162,6 +191,16 @@ impl Line {
             ssrc: outbound.ssrc,
             rtx_ssrc: outbound.rtx_ssrc.filter(|_| rtx),
         })
+    }
+
+    /// SSRC of the RTX stream of our half, where RTX was negotiated for what it may send.
+    pub(crate) fn rtx_ssrc(&self) -> Option<u32> {
+        let outbound = self.outbound.as_ref()?;
+        let rtx = match &outbound.media {
+            Some(_) => self.receiving().is_some_and(|receiving| receiving.rtx_ssrc.is_some()),
+            None => self.payloads.iter().any(|payload| payload.format.is("rtx")),
+        };
+        outbound.rtx_ssrc.filter(|_| rtx)
     }
 
     /// Whether the client reports on the transport-wide numbers of what is sent here.
@@ -209,6 +248,8 @@ pub(crate) struct State {
     pub(crate) payloads: PayloadBook,
     /// The client's transport, after the first exchange.
     pub(crate) remote: Option<Remote>,
+    /// Our DTLS role on the transport, once an exchange settled it (RFC 8842 section 5).
+    pub(crate) role: Option<DtlsRole>,
     /// Both sides mix one-byte and two-byte extensions.
     pub(crate) mixed: bool,
 }
@@ -223,6 +264,7 @@ impl State {
             ids: Ids::default(),
             payloads: PayloadBook::default(),
             remote: None,
+            role: None,
             mixed: true,
         }
     }

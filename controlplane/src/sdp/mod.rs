@@ -3,7 +3,8 @@
 //! The API layer parses what a client sent with [`Description::parse`] and drives one
 //! [`Negotiation`] per session. Nothing here does IO, reads a clock or draws random numbers: SSRCs,
 //! track names and transport credentials are arguments. Nothing here may panic on hostile text.
-//! RFC 8866 (SDP), RFC 8829 (JSEP), RFC 9143 (BUNDLE), RFC 8853 (simulcast), RFC 8285 (extensions).
+//! RFC 8866 (SDP), RFC 8829 (JSEP), RFC 9143 (BUNDLE), RFC 8853 (simulcast), RFC 8285 (extensions),
+//! RFC 8841 (data channels).
 
 mod description;
 mod parse;
@@ -14,17 +15,21 @@ mod negotiation;
 mod lines;
 mod answer;
 mod offer;
+mod invite;
 mod accept;
+mod channels;
 mod write;
 
+pub use channels::Sctp;
 pub use description::{
     Description, Direction, ExtensionLine, Format, IceCredentials, Payload, Section, SectionKind,
     Setup,
 };
 pub use negotiation::{LocalTransport, Negotiation};
 pub use outcome::{
-    Accepted, AcceptedOutcome, Answered, Msid, Offered, PublishedSection, Pull, ReceivingSection,
-    SectionView, SourceMedia, SourcePayload, Wish, WishError, WishOutcome,
+    Accepted, AcceptedOutcome, Answered, Ask, Msid, Offered, PublishedSection, Pull,
+    ReceivingSection, SectionView, SendHalf, SourceMedia, SourcePayload, Wish, WishError,
+    WishOutcome,
 };
 
 /// Why a description was refused.

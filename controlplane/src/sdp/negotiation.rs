@@ -1,16 +1,17 @@
 //! The offer/answer state machine of one session.
 //!
 //! Owned by the session layer, which serialises calls. Pure: no IO, no clock, no randomness. A
-//! call that fails changes nothing. We are always the DTLS server and ICE-lite (RFC 8842, RFC 8445
-//! section 2.5); roles, payload types and extension ids stay for the life of a transport.
+//! call that fails changes nothing. We are ICE-lite (RFC 8445 section 2.5), and the DTLS server
+//! unless the client wants to be it (RFC 8842); roles, payload types and extension ids stay for the
+//! life of a transport.
 
 use std::net::SocketAddr;
 
-use common::command::PayloadMapping;
+use common::command::{DtlsRole, PayloadMapping};
 use common::media::ExtensionMap;
 
 use super::codecs;
-use super::description::Description;
+use super::description::{Description, Section};
 use super::lines::{Line, State};
 use super::outcome::{PublishedSection, ReceivingSection, SectionView, SourceMedia, WishError};
 
@@ -57,10 +58,21 @@ impl Negotiation {
         }
     }
 
-    /// Announces another transport from the next description on: new credentials for an ICE
-    /// restart, or a new peer altogether.
+    /// Announces new credentials of the same transport from the next description on: an ICE
+    /// restart.
     pub fn set_transport(&mut self, transport: LocalTransport) {
         self.transport = transport;
+    }
+
+    /// Announces another transport from the next description on; its DTLS roles are open again.
+    pub fn move_transport(&mut self, transport: LocalTransport) {
+        self.transport = transport;
+        self.state.role = None;
+    }
+
+    /// Our DTLS role on the transport; the server's until an exchange says otherwise.
+    pub fn dtls_role(&self) -> DtlsRole {
+        self.state.role.unwrap_or_default()
     }
 
     /// Whether the client's ICE credentials differ from the last ones: it asks for an ICE restart
@@ -80,7 +92,8 @@ impl Negotiation {
     /// when no section lives.
     pub fn bundle_tag_moved(&self, offer: &Description) -> bool {
         let lives = |mid: &&String| {
-            offer.section(mid).is_some_and(|s| !s.stopped && s.kind.media().is_some())
+            let usable = |s: &Section| s.kind.media().is_some() || s.sctp.is_some();
+            offer.section(mid).is_some_and(|s| !s.stopped && usable(s))
         };
         match (&self.state.tag, offer.bundle.iter().find(lives)) {
             (Some(tag), Some(first)) => first != tag,
@@ -149,9 +162,36 @@ impl Negotiation {
         offer.sending().map(|section| section.mid.clone()).filter(|mid| !known(mid)).collect()
     }
 
-    /// Points a subscription at another publication without a description.
+    /// Whether a pull onto this section needs no description: we send there, or may.
+    pub fn may_send(&self, mid: &str) -> bool {
+        self.state.line(mid).is_some_and(Line::sends)
+    }
+
+    /// Whether an offer of ours could put a publication into a section in which we do not send.
     ///
-    /// Errors: [`WishError::NoSection`] without a subscription in that section,
+    /// Errors: [`WishError`], for the entry that names the section.
+    pub fn check_reuse(&self, mid: &str, media: &SourceMedia) -> Result<(), WishError> {
+        let line = self.state.line(mid).ok_or(WishError::NoSection)?;
+        if line.kind.media() != Some(media.kind) {
+            return Err(WishError::Kind);
+        }
+        codecs::map(media, &line.payloads, true).map(|_| ()).ok_or(WishError::NoCommonCodec)
+    }
+
+    /// Whether a section of the session, agreed or offered, sends under this SSRC.
+    pub fn uses_ssrc(&self, ssrc: u32) -> bool {
+        let uses = |line: &Line| {
+            let outbound = line.outbound.as_ref();
+            outbound.is_some_and(|out| out.ssrc == ssrc || out.rtx_ssrc == Some(ssrc))
+        };
+        let states = std::iter::once(&self.state).chain(&self.pending);
+        states.flat_map(|state| &state.lines).any(uses)
+    }
+
+    /// Points a subscription at another publication without a description, or starts one in a
+    /// section that has room for it.
+    ///
+    /// Errors: [`WishError::NoSection`] where we do not send in that section,
     /// [`WishError::Kind`] for media of the other kind, [`WishError::NoCommonCodec`].
     pub fn remap(
         &mut self,
@@ -159,7 +199,8 @@ impl Negotiation {
         media: &SourceMedia,
     ) -> Result<Vec<PayloadMapping>, WishError> {
         let line = self.state.line(mid).ok_or(WishError::NoSection)?;
-        let outbound = line.outbound.as_ref().ok_or(WishError::NoSection)?;
+        let outbound = line.outbound.as_ref().filter(|_| !line.closed);
+        let outbound = outbound.ok_or(WishError::NoSection)?;
         if line.kind.media() != Some(media.kind) {
             return Err(WishError::Kind);
         }
@@ -167,7 +208,7 @@ impl Negotiation {
             .ok_or(WishError::NoCommonCodec)?;
         for state in std::iter::once(&mut self.state).chain(self.pending.as_mut()) {
             if let Some(outbound) = state.line_mut(mid).and_then(|line| line.outbound.as_mut()) {
-                outbound.media = media.clone();
+                outbound.media = Some(media.clone());
             }
         }
         Ok(mapping)
@@ -180,6 +221,16 @@ impl Negotiation {
             outbound.ssrc = ssrc;
             outbound.rtx_ssrc = outbound.rtx_ssrc.map(|_| rtx_ssrc);
         }
+    }
+
+    /// Closes the sections of our making whose publication ended by itself (it fell silent), unless
+    /// something is sent in them.
+    pub fn close_ended(&mut self, lives: impl Fn(&str) -> bool) {
+        let ended = |line: &&mut Line| {
+            let sends = line.outbound.as_ref().is_some_and(|outbound| outbound.media.is_some());
+            line.ours && line.publishes && !line.stopped && !sends && !lives(&line.mid)
+        };
+        self.state.lines.iter_mut().filter(ended).for_each(Line::close);
     }
 
     /// Ends what a section carries, without a description: later ones show it inactive until it is

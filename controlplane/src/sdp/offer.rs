@@ -1,4 +1,5 @@
-//! Our offer for tracks the client pulls (RFC 8829 section 5.2).
+//! Our offers, and the sections of those for tracks the client pulls or is to publish (RFC 8829
+//! section 5.2).
 //!
 //! Called through [`Negotiation::offer`]. The proposal is a copy of the state that replaces it when
 //! the answer was accepted (`accept.rs`) and is dropped by a rollback.
@@ -8,9 +9,10 @@ use common::media::MediaKind;
 use super::SdpError;
 use super::codecs::{self, Role};
 use super::description::{Direction, Format, Payload, SectionKind};
+use super::invite;
 use super::lines::{Line, Outbound, State};
 use super::negotiation::Negotiation;
-use super::outcome::{Offered, Pull, SourceMedia};
+use super::outcome::{Ask, Offered, Pull, SendHalf, SourceMedia};
 
 /// One row of [`PREFERRED`]: name, clock rate in Hz, parameters that matter, payload type, and that
 /// of its RTX stream (0: none).
@@ -37,29 +39,51 @@ const PREFERRED: [Row; 15] = [
 ];
 
 impl Negotiation {
-    /// Offers one new section per pull, beside all sections there are.
+    /// Offers one new section per ask (or the one a pull names), beside all sections there are.
     ///
     /// Sections behind the one that carries the transport are reused once they were stopped; one
     /// before it is not, because the client's next offer would then list it first in the group and
-    /// the browser would start a new transport.
+    /// the browser would start a new transport. Sections of ours that were closed are stopped, so
+    /// that the description does not grow with every track that comes and goes.
     ///
     /// Errors: [`super::SdpErrorKind::Order`] while an earlier offer is open, or when no payload
     /// type or section is left.
-    pub fn offer(&mut self, pulls: &[Pull]) -> Result<Offered, SdpError> {
+    pub fn offer(&mut self, asks: &[Ask]) -> Result<Offered, SdpError> {
         if self.pending.is_some() {
             return Err(SdpError::order("an earlier offer of this server waits for its answer"));
         }
         let mut state = self.state.clone();
         let mut next_mid = self.next_mid;
-        let mut mids = Vec::with_capacity(pulls.len());
-        for pull in pulls {
+        let mut mids = Vec::with_capacity(asks.len());
+        for ask in asks {
+            if let Ask::Pull(pull @ Pull { mid: Some(mid), .. }) = ask {
+                revive(&mut state, pull, mid)?;
+                mids.push(mid.clone());
+                continue;
+            }
             let mid = fresh_mid(&state, &mut next_mid);
-            let payloads = payloads_for(&mut state, &pull.media, pull.rtx_ssrc.is_some())
-                .ok_or_else(|| SdpError::order("no payload type is left for this track"))?;
-            let line = pull_line(&mut state, pull, mid.clone(), payloads);
+            let line = match ask {
+                Ask::Pull(pull) => pull_line(&mut state, pull, mid.clone()),
+                Ask::Publish { kind, send } => {
+                    publish_line(&mut state, *kind, send.as_ref(), mid.clone())
+                }
+            };
+            let line =
+                line.ok_or_else(|| SdpError::order("no payload type is left for this track"))?;
             place(&mut state, line)?;
             mids.push(mid);
         }
+        Ok(self.propose(state, next_mid, mids))
+    }
+
+    /// Makes a state with new sections of these mids our open offer.
+    pub(super) fn propose(
+        &mut self,
+        mut state: State,
+        next_mid: u32,
+        mids: Vec<String>,
+    ) -> Offered {
+        stop_closed(&mut state);
         if state.tag.as_deref().is_none_or(|tag| state.line(tag).is_none()) {
             state.tag = mids.first().cloned();
         }
@@ -67,7 +91,7 @@ impl Negotiation {
         self.next_mid = next_mid;
         let sdp = self.write_offer(&state);
         self.pending = Some(state);
-        Ok(Offered { sdp, mids })
+        Offered { sdp, mids }
     }
 }
 
@@ -75,7 +99,7 @@ impl Negotiation {
 const SECTIONS_MAX: usize = 256;
 
 /// The smallest number no section of the session is named by; numbers never come back.
-fn fresh_mid(state: &State, next: &mut u32) -> String {
+pub(super) fn fresh_mid(state: &State, next: &mut u32) -> String {
     loop {
         let mid = next.to_string();
         *next = next.saturating_add(1);
@@ -86,28 +110,79 @@ fn fresh_mid(state: &State, next: &mut u32) -> String {
 }
 
 /// The section of one pull.
-fn pull_line(state: &mut State, pull: &Pull, mid: String, payloads: Vec<Payload>) -> Line {
-    let (kind, name) = match pull.media.kind {
+fn pull_line(state: &mut State, pull: &Pull, mid: String) -> Option<Line> {
+    let payloads = payloads_for(state, &pull.media, pull.rtx_ssrc.is_some())?;
+    let extensions = state.ids.offer(pull.media.kind, false);
+    Some(Line {
+        client: Direction::RecvOnly,
+        extensions,
+        outbound: Some(outbound(state, pull, &mid)),
+        ..new_line(pull.media.kind, mid, payloads)
+    })
+}
+
+/// The section of one publication.
+fn publish_line(
+    state: &mut State,
+    kind: MediaKind,
+    send: Option<&SendHalf>,
+    mid: String,
+) -> Option<Line> {
+    let payloads = payloads_for(state, &invite::media(kind), true)?;
+    let extensions = state.ids.offer(kind, true);
+    let outbound = send.map(|half| Outbound::idle(state, &mid, half));
+    Some(Line {
+        client: Direction::new(true, outbound.is_some()),
+        extensions,
+        publishes: true,
+        outbound,
+        ..new_line(kind, mid, payloads)
+    })
+}
+
+/// A live section of ours with nothing in it.
+fn new_line(kind: MediaKind, mid: String, payloads: Vec<Payload>) -> Line {
+    let (kind, name) = match kind {
         MediaKind::Audio => (SectionKind::Audio, "audio"),
         MediaKind::Video => (SectionKind::Video, "video"),
     };
     let (name, protocol) = (name.to_owned(), "UDP/TLS/RTP/SAVPF".to_owned());
-    let extensions = state.ids.offer(pull.media.kind);
-    let msid = state.unique_msid(&mid, &pull.msid);
-    let (media, ssrc, rtx_ssrc) = (pull.media.clone(), pull.ssrc, pull.rtx_ssrc);
-    Line {
-        client: Direction::RecvOnly,
-        stopped: false,
-        extensions,
-        rtcp_rsize: true,
-        outbound: Some(Outbound { media, ssrc, rtx_ssrc, msid }),
-        ..Line::stopped(kind, name, mid, protocol, Vec::new(), payloads)
+    let line = Line::stopped(kind, name, mid, protocol, Vec::new(), payloads);
+    Line { stopped: false, rtcp_rsize: true, ours: true, ..line }
+}
+
+fn outbound(state: &State, pull: &Pull, mid: &str) -> Outbound {
+    let msid = state.unique_msid(mid, &pull.msid);
+    let (ssrc, rtx_ssrc) = (pull.ssrc, pull.rtx_ssrc);
+    Outbound { media: Some(pull.media.clone()), ssrc, rtx_ssrc, msid }
+}
+
+/// Puts a pull into a live section that sends nothing.
+fn revive(state: &mut State, pull: &Pull, mid: &str) -> Result<(), SdpError> {
+    let outbound = outbound(state, pull, mid);
+    let line = state.line_mut(mid).filter(|line| !line.sends());
+    let line = line.ok_or_else(|| SdpError::order(format!("section {mid} cannot be reused")))?;
+    line.client = Direction::new(line.client.sends() && !line.closed, true);
+    line.closed = false;
+    line.outbound = Some(outbound);
+    Ok(())
+}
+
+/// Stops sections of ours in which nothing goes on any more; the next offer reuses them. The one
+/// that carries the transport stays.
+fn stop_closed(state: &mut State) {
+    let tag = state.tag.clone();
+    let lines = state.lines.iter_mut();
+    for line in lines.filter(|line| line.ours && line.closed && !line.stopped) {
+        if Some(&line.mid) != tag.as_ref() {
+            *line = line.to_stopped();
+        }
     }
 }
 
 /// Puts a new section in the place of a stopped one behind the transport's, else at the end. Any
 /// place will do when no section lives.
-fn place(state: &mut State, line: Line) -> Result<(), SdpError> {
+pub(super) fn place(state: &mut State, line: Line) -> Result<(), SdpError> {
     let tag = state.tag.as_deref().filter(|tag| state.line(tag).is_some());
     let after = state.lines.iter().position(|known| Some(known.mid.as_str()) == tag);
     let reusable = |(index, known): (usize, &Line)| {

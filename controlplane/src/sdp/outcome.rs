@@ -35,6 +35,17 @@ pub struct SourceMedia {
     pub payloads: Vec<SourcePayload>,
 }
 
+/// What we send in a section goes under these names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SendHalf {
+    /// SSRC of the stream.
+    pub ssrc: u32,
+    /// SSRC of its RTX stream; None sends no RTX.
+    pub rtx_ssrc: Option<u32>,
+    /// Stream and track name shown to the client.
+    pub msid: Msid,
+}
+
 /// One thing an answer shall do, beside answering every section.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
@@ -42,6 +53,9 @@ pub enum Wish {
     Publish {
         /// Mid of a section in which the offer sends.
         mid: String,
+        /// Keep our half of the section open, for a pull that names it later. Of no effect where
+        /// the client does not receive, or something is sent already.
+        send: Option<SendHalf>,
     },
     /// The client receives a publication in one of its sections.
     Receive {
@@ -135,9 +149,25 @@ pub struct Answered {
     pub ended: Vec<String>,
 }
 
+/// One thing our offer shall add.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// The client receives a publication.
+    Pull(Pull),
+    /// The client publishes, in a new section.
+    Publish {
+        /// Audio or video.
+        kind: MediaKind,
+        /// Our half of the section, for a pull that names it later.
+        send: Option<SendHalf>,
+    },
+}
+
 /// One publication to add to our offer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pull {
+    /// A live section in which we do not send yet; None makes a new one.
+    pub mid: Option<String>,
     /// What to send.
     pub media: SourceMedia,
     /// SSRC of the stream we send.
@@ -153,7 +183,7 @@ pub struct Pull {
 pub struct Offered {
     /// Text of the offer.
     pub sdp: String,
-    /// Mid of each pull's section, in their order.
+    /// Mid of each ask's section, in their order.
     pub mids: Vec<String>,
 }
 
@@ -171,9 +201,12 @@ pub struct Accepted {
 pub enum AcceptedOutcome {
     /// The client receives; (new) facts of the subscription.
     Receiving(ReceivingSection),
+    /// The client publishes in a section that was offered for it.
+    Published(PublishedSection),
     /// The client refused to receive, or shares no codec: the subscription ends.
     Dropped,
-    /// The client stopped a section in which it published: the publication ends.
+    /// The client stopped a section in which it published, or does not send in one that was
+    /// offered for it: the publication ends.
     Unpublished,
 }
 
@@ -192,7 +225,7 @@ pub struct SectionView {
     pub stopped: bool,
     /// Whether the client publishes in it.
     pub publishes: bool,
-    /// SSRC of the stream we send in it, if it carries a subscription.
+    /// SSRC of the stream we send in it, if it carries a subscription or has room for one.
     pub receives: Option<u32>,
 }
 

@@ -11,6 +11,7 @@ use common::media::Label;
 use sdp_types::{Attribute, Media, ParserError, Session};
 
 use super::SdpError;
+use super::channels::Sctp;
 use super::description::{
     Description, Direction, ExtensionLine, Format, IceCredentials, Payload, Section, SectionKind,
     Setup,
@@ -185,6 +186,8 @@ struct Attributes {
     simulcast_send: Vec<Vec<String>>,
     ssrcs: Vec<u32>,
     fid_groups: Vec<(u32, u32)>,
+    sctp_port: Option<u16>,
+    max_message_size: Option<u32>,
 }
 
 impl Attributes {
@@ -228,6 +231,17 @@ impl Attributes {
             "rid" => self.read_rid(value, line)?,
             "simulcast" => self.read_simulcast(value),
             "ssrc" | "ssrc-group" => self.read_ssrc(&attribute.attribute, value, line)?,
+            "sctp-port" => {
+                let Ok(port) = value.parse() else { return bad("sctp-port must be 0 to 65535") };
+                self.sctp_port = Some(port);
+            }
+            "max-message-size" => {
+                if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return bad("max-message-size must be a number of bytes");
+                }
+                // Larger numbers than we could ever send mean the same.
+                self.max_message_size = Some(value.parse().unwrap_or(u32::MAX));
+            }
             name => self.direction = Direction::from_name(name).or(self.direction),
         }
         Ok(())
@@ -418,6 +432,9 @@ fn section(
         Some(_) => payloads(&formats, line, &mut own)?,
         None => Vec::new(),
     };
+    let sctp = (kind == SectionKind::Application)
+        .then(|| Sctp::of(&media.proto, &formats, own.sctp_port, own.max_message_size))
+        .flatten();
     let rids_send: Vec<String> =
         own.rids.iter().filter(|(_, send)| *send).map(|(rid, _)| rid.clone()).collect();
     let simulcast_send = own.simulcast(&rids_send);
@@ -442,6 +459,7 @@ fn section(
         simulcast_send,
         ssrcs: own.ssrcs,
         fid_groups: own.fid_groups,
+        sctp,
     })
 }
 

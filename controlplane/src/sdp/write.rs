@@ -8,10 +8,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use common::command::DtlsRole;
 use common::media::MediaKind;
 
+use super::channels;
 use super::codecs::Role;
-use super::description::Direction;
+use super::description::{Direction, SectionKind};
 use super::lines::{Line, State};
 use super::negotiation::{LocalTransport, Negotiation};
 
@@ -22,14 +24,19 @@ impl Negotiation {
     /// The current state as an answer.
     pub(super) fn write_answer(&mut self) -> String {
         let version = self.take_version();
-        Writer { transport: &self.transport, session_id: self.session_id, version, answer: true }
+        let setup = match self.dtls_role() {
+            DtlsRole::Server => "passive",
+            DtlsRole::Client => "active",
+        };
+        Writer { transport: &self.transport, session_id: self.session_id, version, setup }
             .description(&self.state)
     }
 
     /// A proposed state as an offer.
     pub(super) fn write_offer(&mut self, state: &State) -> String {
         let version = self.take_version();
-        Writer { transport: &self.transport, session_id: self.session_id, version, answer: false }
+        let setup = "actpass";
+        Writer { transport: &self.transport, session_id: self.session_id, version, setup }
             .description(state)
     }
 
@@ -45,7 +52,7 @@ struct Writer<'a> {
     transport: &'a LocalTransport,
     session_id: u64,
     version: u64,
-    answer: bool,
+    setup: &'static str,
 }
 
 /// Appends one line; writing to a `String` cannot fail.
@@ -83,6 +90,9 @@ impl Writer<'_> {
 
     /// A live section.
     fn section(&self, out: &mut String, line: &Line) {
+        if line.kind == SectionKind::Application {
+            return self.application(out, line);
+        }
         let numbers: Vec<String> =
             line.payloads.iter().map(|payload| payload.payload_type.to_string()).collect();
         line!(out, "m={} 9 {} {}", line.media, line.protocol, numbers.join(" "));
@@ -107,6 +117,16 @@ impl Writer<'_> {
         ssrcs(out, line, direction);
     }
 
+    /// A live application section (RFC 8841 section 4).
+    fn application(&self, out: &mut String, line: &Line) {
+        line!(out, "m={} 9 {} {}", line.media, line.protocol, line.formats.join(" "));
+        line!(out, "c=IN IP4 0.0.0.0");
+        self.transport(out);
+        line!(out, "a=mid:{}", line.mid);
+        line!(out, "a=sctp-port:{}", channels::PORT);
+        line!(out, "a=max-message-size:{}", common::limits::CHANNEL_MESSAGE_MAX);
+    }
+
     /// ICE and DTLS attributes (RFC 8839, RFC 8842).
     fn transport(&self, out: &mut String) {
         line!(out, "a=ice-ufrag:{}", self.transport.ufrag);
@@ -114,7 +134,7 @@ impl Writer<'_> {
         let hex: Vec<String> =
             self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
         line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
-        line!(out, "a=setup:{}", if self.answer { "passive" } else { "actpass" });
+        line!(out, "a=setup:{}", self.setup);
         for (index, address) in self.transport.candidates.iter().enumerate() {
             candidate(out, index, *address);
         }
@@ -182,7 +202,7 @@ fn simulcast(out: &mut String, line: &Line, direction: Direction) {
 /// The streams we send (RFC 5576).
 fn ssrcs(out: &mut String, line: &Line, direction: Direction) {
     let Some(outbound) = line.outbound.as_ref().filter(|_| direction.sends()) else { return };
-    let rtx = line.receiving().and_then(|receiving| receiving.rtx_ssrc);
+    let rtx = line.rtx_ssrc();
     let (ssrc, msid) = (outbound.ssrc, &outbound.msid);
     if let Some(rtx) = rtx {
         line!(out, "a=ssrc-group:FID {ssrc} {rtx}");

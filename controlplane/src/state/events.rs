@@ -84,7 +84,11 @@ fn apply(node: &Node, event: Event) {
             node.push(|push, out| push.closed(peer, out));
             if let Some(session) = node.owner(peer) {
                 tracing::info!(session = session.id, ?reason, "transport closed");
-                node.end_session(&session, "transport closed");
+                if session.detach(peer, Instant::now()) {
+                    lock(&node.peers).remove(&peer);
+                } else {
+                    node.end_session(&session, "transport closed");
+                }
             }
             node.plane.release_peer(peer);
         }
@@ -102,11 +106,15 @@ fn apply(node: &Node, event: Event) {
                 publication.hear(level, speaking);
             }
         }
-        Event::SctpConnected { .. }
-        | Event::SctpClosed { .. }
-        | Event::ChannelClosed { .. }
-        | Event::StreamFreed { .. }
-        | Event::ChannelSubscriptionClosed { .. } => {}
+        Event::SctpConnected { peer } => node.association(peer, true),
+        Event::SctpClosed { peer } => node.association(peer, false),
+        Event::ChannelClosed { channel } => node.channel_closed(channel),
+        Event::ChannelSubscriptionClosed { subscription, reason } => {
+            node.channel_subscription_closed(subscription, reason);
+        }
+        Event::StreamFreed { peer, stream } => {
+            node.push(|push, _| push.free_stream(peer, stream));
+        }
         Event::TrackSilent { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry

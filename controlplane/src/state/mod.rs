@@ -6,6 +6,7 @@
 
 mod sessions;
 mod tracks;
+mod channels;
 mod events;
 mod place;
 
@@ -24,6 +25,7 @@ use crate::error::ApiError;
 use crate::push::{Outbox, Push};
 use crate::sdp::LocalTransport;
 
+pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channels};
 pub use events::EventThread;
 pub use place::announced_addresses;
 pub use sessions::{Facts, Link, LookUp, Session, Work};
@@ -212,13 +214,27 @@ impl Node {
         tracing::info!(session = session.id, reason, "session ended");
     }
 
-    /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`]. Called once a second.
+    /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`], and rolls back offers
+    /// that nobody answered for [`OFFER_MAX`]. Called once a second.
     pub fn expire(&self, now: Instant) {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let expired: Vec<_> = sessions.values().filter(|s| s.expired(now)).cloned().collect();
+        let all: Vec<_> = sessions.values().cloned().collect();
         drop(sessions);
-        for session in expired {
-            self.end_session(&session, "not connected in time");
+        for session in all {
+            if session.expired(now) {
+                self.end_session(&session, "not connected in time");
+            } else if let Ok(mut work) = session.work.try_lock() {
+                // A request that holds the work looks at its offer itself.
+                self.lapse(&mut work, now);
+            }
+        }
+    }
+
+    /// Rolls an overdue offer of ours back, with what was allocated for it.
+    pub fn lapse(&self, work: &mut Work, now: Instant) {
+        let lapsed = work.lapse(now);
+        if !lapsed.is_empty() {
+            self.push(|push, out| lapsed.iter().for_each(|s| push.unsubscribe(s.id, out)));
         }
     }
 

@@ -4,14 +4,15 @@
 //! publications in them, the event thread changes them. *Work* is what only this session's
 //! requests touch, one at a time: negotiation and subscriptions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use common::event::SrtpProfile;
 use common::id::{CoreId, PeerId};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
+use super::channels::{Association, Channels};
 use super::tracks::{Publication, Subscription, TrackState};
 use super::{OFFER_MAX, UNCONNECTED_MAX, lock};
 use crate::auth::AppIndex;
@@ -22,7 +23,11 @@ use crate::sdp::Negotiation;
 const REQUESTS_PER_SECOND: usize = 50;
 /// Ended entries a session keeps to list them as inactive; the oldest give way. Chosen: as many as
 /// sections one description may have.
-const ENDED_ENTRIES_MAX: usize = 256;
+pub(super) const ENDED_ENTRIES_MAX: usize = 256;
+
+/// SSRCs a session remembers beyond those in use. Chosen: two for every section a description may
+/// have, twice over.
+const SSRCS_REMEMBERED: usize = 1_024;
 
 /// A session of one app.
 #[derive(Debug)]
@@ -36,6 +41,7 @@ pub struct Session {
     /// What requests change, one at a time; never held while waiting for the network.
     pub work: AsyncMutex<Work>,
     facts: Mutex<Facts>,
+    channels: Mutex<Channels>,
     requests: Mutex<VecDeque<Instant>>,
     changes: watch::Sender<()>,
 }
@@ -64,6 +70,9 @@ pub struct Facts {
     pub profile: Option<SrtpProfile>,
     /// When an unconnected session expires.
     pub deadline: Instant,
+    /// Whether every section was stopped: the client may close its transport and come back with
+    /// another one.
+    pub idle: bool,
     /// Publications in the order of their making, ended ones among them.
     pub publications: Vec<Arc<Publication>>,
 }
@@ -94,8 +103,10 @@ pub struct Work {
     pub offered: Option<Instant>,
     /// Subscriptions by mid.
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// SSRCs we send in this session, ended ones included.
-    pub ssrcs: BTreeSet<u32>,
+    /// Names of the tracks our open offer invites, by mid.
+    pub invited: BTreeMap<String, String>,
+    /// The newest SSRCs of this session, ended ones among them.
+    ssrcs: VecDeque<u32>,
 }
 
 impl Session {
@@ -111,8 +122,10 @@ impl Session {
                 core: None,
                 profile: None,
                 deadline: now + UNCONNECTED_MAX,
+                idle: false,
                 publications: Vec::new(),
             }),
+            channels: Mutex::default(),
             requests: Mutex::default(),
             changes: watch::Sender::new(()),
         }
@@ -121,6 +134,11 @@ impl Session {
     /// A copy of the facts.
     pub fn facts(&self) -> Facts {
         lock(&self.facts).clone()
+    }
+
+    /// Its data channels; never held across an await, nor while the facts are.
+    pub fn channels(&self) -> MutexGuard<'_, Channels> {
+        lock(&self.channels)
     }
 
     /// The transport's state.
@@ -173,16 +191,49 @@ impl Session {
     /// # Errors
     /// [`ApiError::NotReady`] at the deadline, [`ApiError::SessionGone`] when the session ends.
     pub async fn connected(&self, deadline: Instant) -> Result<(), ApiError> {
+        self.settled(deadline, || match self.link() {
+            Link::Connected => Ok(()),
+            Link::Gone => Err(ApiError::SessionGone),
+            Link::Unconnected => Err(ApiError::NotReady),
+        })
+        .await
+    }
+
+    /// Waits until data channels can be made: the transport is connected and has an application
+    /// section. The association may still be coming up.
+    ///
+    /// # Errors
+    /// [`ApiError::NotReady`] or [`ApiError::NoChannels`] at the deadline,
+    /// [`ApiError::ChannelsFailed`], [`ApiError::SessionGone`] when the session ends.
+    pub async fn channels_ready(&self, deadline: Instant) -> Result<(), ApiError> {
+        self.settled(deadline, || {
+            let association = self.channels().association;
+            match (self.link(), association) {
+                (Link::Gone, _) => Err(ApiError::SessionGone),
+                (_, Association::Failed) => Err(ApiError::ChannelsFailed),
+                (_, Association::None) => Err(ApiError::NoChannels),
+                (Link::Unconnected, _) => Err(ApiError::NotReady),
+                (Link::Connected, Association::Connecting | Association::Up) => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Waits while `look` fails with what another change or the deadline may still mend.
+    async fn settled(
+        &self,
+        deadline: Instant,
+        look: impl Fn() -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let mut changes = self.watch();
         loop {
-            match self.link() {
-                Link::Connected => return Ok(()),
-                Link::Gone => return Err(ApiError::SessionGone),
-                Link::Unconnected => {}
+            let found = look();
+            if !matches!(found, Err(ApiError::NotReady | ApiError::NoChannels)) {
+                return found;
             }
             let change = tokio::time::timeout_at(deadline.into(), changes.changed());
             if change.await.is_err() {
-                return Err(ApiError::NotReady);
+                return found;
             }
         }
     }
@@ -248,12 +299,35 @@ impl Session {
         facts.core = None;
         facts.profile = None;
         facts.deadline = now + UNCONNECTED_MAX;
-        Ok(facts.peer.replace(peer))
+        let old = facts.peer.replace(peer);
+        drop(facts);
+        self.channels().move_transport();
+        Ok(old)
     }
 
-    /// An SDP exchange happened: an unconnected session lives another while.
-    pub fn exchanged(&self, now: Instant) {
-        lock(&self.facts).deadline = now + UNCONNECTED_MAX;
+    /// An SDP exchange happened, which left the session idle or not: an unconnected session lives
+    /// another while.
+    pub fn exchanged(&self, idle: bool, now: Instant) {
+        let mut facts = lock(&self.facts);
+        facts.deadline = now + UNCONNECTED_MAX;
+        facts.idle = idle;
+    }
+
+    /// The transport closed. True when the session outlives that for a while, because nothing went
+    /// over it any more.
+    pub(super) fn detach(&self, peer: PeerId, now: Instant) -> bool {
+        let mut facts = lock(&self.facts);
+        if !facts.idle || facts.peer != Some(peer) {
+            return false;
+        }
+        facts.peer = None;
+        facts.link = Link::Unconnected;
+        facts.core = None;
+        facts.profile = None;
+        facts.deadline = now + UNCONNECTED_MAX;
+        drop(facts);
+        self.changed();
+        true
     }
 
     /// A core claimed the transport.
@@ -291,6 +365,7 @@ impl Session {
         facts.publications.iter().for_each(|publication| publication.end());
         let ended = (facts.peer.take(), std::mem::take(&mut facts.publications));
         drop(facts);
+        self.channels().end_session();
         self.changed();
         Some(ended)
     }
@@ -308,6 +383,7 @@ impl Work {
     /// Rolls our open offer back. Returns the subscriptions that end with it.
     pub fn roll_back(&mut self) -> Vec<Subscription> {
         self.offered = None;
+        self.invited.clear();
         if let Some(negotiation) = &mut self.negotiation {
             negotiation.roll_back();
         }
@@ -327,6 +403,29 @@ impl Work {
             return Err(ApiError::SdpOrder(text.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a transport must stand before something is added: not for the first exchange, nor
+    /// for the one that brings another transport after every section was stopped.
+    pub fn needs_transport(&self) -> bool {
+        let ended = self.negotiation.as_ref().is_some_and(Negotiation::transport_ended);
+        self.exchanged && !ended
+    }
+
+    /// Takes an SSRC for a stream of ours. False when the session uses it or did so lately: a
+    /// receiver may know it still.
+    pub fn take_ssrc(&mut self, ssrc: u32) -> bool {
+        let negotiation = self.negotiation.as_ref();
+        let used = negotiation.is_some_and(|negotiation| negotiation.uses_ssrc(ssrc));
+        // RFC 3550 allows 0, but some receivers take it for none.
+        if ssrc == 0 || used || self.ssrcs.contains(&ssrc) {
+            return false;
+        }
+        if self.ssrcs.len() >= SSRCS_REMEMBERED {
+            self.ssrcs.pop_front();
+        }
+        self.ssrcs.push_back(ssrc);
+        true
     }
 
     /// Adds a subscription; closed ones beyond the bound give way.
@@ -364,8 +463,25 @@ mod tests {
         let start = Instant::now();
         let session = Session::new(AppIndex(0), "a".into(), start);
         assert!(!session.expired(start + Duration::from_secs(29)));
-        session.exchanged(start + Duration::from_secs(29));
+        session.exchanged(false, start + Duration::from_secs(29));
         assert!(!session.expired(start + Duration::from_secs(31)));
         assert!(session.expired(start + Duration::from_secs(59)));
+    }
+
+    #[test]
+    fn only_an_idle_session_outlives_its_transport() {
+        let (start, peer) = (Instant::now(), PeerId::new(1, 0));
+        let session = Session::new(AppIndex(0), "a".into(), start);
+        assert_eq!(session.attach(peer, start), Ok(None));
+        session.connect(peer, SrtpProfile::AeadAes128Gcm);
+        session.exchanged(false, start);
+        assert!(!session.detach(peer, start));
+        session.exchanged(true, start);
+        assert!(!session.detach(PeerId::new(2, 0), start), "not its transport");
+        let later = start + Duration::from_secs(100);
+        assert!(session.detach(peer, later));
+        assert_eq!((session.peer(), session.link()), (None, Link::Unconnected));
+        assert!(!session.expired(later + Duration::from_secs(29)));
+        assert!(session.expired(later + Duration::from_secs(30)));
     }
 }

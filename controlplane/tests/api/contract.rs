@@ -171,8 +171,7 @@ fn bad_json_names_the_offending_field() {
         ("{}", 406, "tracks"),
         ("{\"tracks\":[]}", 406, "tracks"),
         ("{\"tracks\":[{\"trackName\":\"a\"}]}", 406, "tracks[0].location"),
-        ("{\"tracks\":[{\"location\":\"local\",\"trackName\":\"a\"}]}", 406, "sessionDescription"),
-        ("{\"tracks\":[{\"location\":\"remote\",\"mid\":\"#a\",\"trackName\":\"a\"}]}", 406, "mid"),
+        ("{\"tracks\":[],\"autoDiscover\":true}", 406, "sessionDescription"),
         (
             "{\"tracks\":[{\"location\":\"remote\"},{\"location\":\"local\"}]}",
             406,

@@ -55,14 +55,14 @@ impl Watcher {
         json["tracks"][0]["mid"].as_str().unwrap().to_owned()
     }
 
-    fn close(&self, server: &Server, mid: &str) {
+    pub(crate) fn close(&self, server: &Server, mid: &str) {
         let body = json!({ "tracks": [{ "mid": mid }], "force": true });
         let json = server.put(&format!("/sessions/{}/tracks/close", self.session), body).ok();
         assert_eq!(json["tracks"], json!([{ "mid": mid }]));
     }
 
     /// Status of a subscription.
-    fn status(&self, server: &Server, mid: &str) -> String {
+    pub(crate) fn status(&self, server: &Server, mid: &str) -> String {
         let json = server.get(&format!("/sessions/{}", self.session)).ok();
         let tracks = json["tracks"].as_array().unwrap();
         let track = tracks.iter().find(|track| track["mid"] == mid).unwrap();

@@ -59,6 +59,11 @@ impl Client {
         self.offer(count, Direction::SendOnly)
     }
 
+    /// An offer with so many more video sections in which it sends and receives; their mids.
+    pub(crate) fn offer_both_ways(&self, count: usize) -> (String, Vec<String>) {
+        self.offer(count, Direction::SendRecv)
+    }
+
     /// An offer with so many more video sections in which it receives; their mids.
     pub(crate) fn offer_to_receive(&self, count: usize) -> (String, Vec<String>) {
         self.offer(count, Direction::RecvOnly)
@@ -87,6 +92,16 @@ impl Client {
         (offer.to_sdp_string(), mid.to_string())
     }
 
+    /// An offer with an application section, as a browser makes it with its first data channel.
+    pub(crate) fn offer_data(&self) -> String {
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        api.add_channel("server-events".to_owned());
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// An offer in which these sections end.
     pub(crate) fn offer_without(&self, mids: &[&str]) -> String {
         let mut inner = self.inner.lock().unwrap();
@@ -105,13 +120,22 @@ impl Client {
         inner.rtc.sdp_api().accept_answer(pending, answer).unwrap();
     }
 
-    /// Answers an offer. This stack would choose the DTLS server's role, which is ours; browsers
-    /// choose the client's, so it is left no choice.
+    /// Answers an offer. This stack would choose the DTLS server's role; browsers choose the
+    /// client's, so it is left no choice.
     pub(crate) fn answer(&self, offer: &str) -> String {
         let offer = offer.replace("a=setup:actpass", "a=setup:passive");
         let offer = SdpOffer::from_sdp_string(&offer).unwrap();
         let mut inner = self.inner.lock().unwrap();
         inner.rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string()
+    }
+
+    /// Answers an offer as DTLS server, as this stack does towards an ICE-lite side.
+    pub(crate) fn answer_as_server(&self, offer: &str) -> String {
+        let offer = SdpOffer::from_sdp_string(offer).unwrap();
+        let mut inner = self.inner.lock().unwrap();
+        let answer = inner.rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string();
+        assert!(answer.contains("a=setup:passive"), "{answer}");
+        answer
     }
 
     /// Starts sending pictures in a section.

@@ -151,6 +151,31 @@ fn unused_sessions_expire_and_used_ones_do_not() {
 }
 
 #[test]
+fn an_unanswered_invitation_is_forgotten() {
+    let server = Server::start();
+    // A session that stays: it is connected.
+    let crate::media::Publisher { session, client } = crate::media::publish(&server, &["v"]);
+    let path = format!("/sessions/{session}/tracks/new");
+    let invite = json!({ "tracks": [
+        { "location": "local", "trackName": "late", "kind": "video" },
+    ] });
+    let lost = server.post(&path, invite.clone()).ok();
+    let sdp = lost["sessionDescription"]["sdp"].as_str().unwrap();
+    // A pull onto it must wait for the answer: the track is none yet.
+    let early = json!({ "tracks": [{ "location": "remote", "sessionId": session,
+        "trackName": "v", "mid": "#late" }] });
+    assert_eq!(server.post(&path, early).ok()["tracks"][0]["errorCode"], "invalid_params");
+    std::thread::sleep(Duration::from_millis(32_500));
+    let answer = json!({ "type": "answer", "sdp": client.answer(sdp) });
+    let body = json!({ "sessionDescription": answer });
+    let late = server.put(&format!("/sessions/{session}/renegotiate"), body);
+    assert_eq!(late.error(), (406, "invalid_session_description".to_owned()));
+    let again = server.post(&path, invite).ok();
+    assert!(again["tracks"][0]["mid"].is_string(), "{again}");
+    assert_ne!(again["tracks"][0]["mid"], lost["tracks"][0]["mid"]);
+}
+
+#[test]
 fn an_unanswered_offer_is_rolled_back() {
     let server = Server::start();
     let publisher = crate::media::publish(&server, &["v"]);

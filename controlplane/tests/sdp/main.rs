@@ -7,6 +7,8 @@ mod support;
 mod parsing;
 mod answering;
 mod offering;
+mod inviting;
 mod sequences;
+mod channels;
 mod counterpart;
 mod hostile;

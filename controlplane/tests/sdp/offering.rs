@@ -1,5 +1,6 @@
 //! Our offers and the clients' answers.
 
+use common::command::DtlsRole;
 use common::media::{Extension, MediaKind};
 use controlplane::sdp::{AcceptedOutcome, Description, Negotiation, SdpErrorKind, SourceMedia};
 
@@ -182,12 +183,37 @@ fn browsers_report_on_what_we_send() {
 }
 
 #[test]
-fn an_answer_in_the_server_role_is_refused_at_first_and_ignored_later() {
+fn an_answer_in_the_server_role_makes_us_the_client_for_good() {
     let (audio, video) = sources();
-    let mut first = negotiation();
-    first.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
+    let mut negotiation = negotiation();
+    assert_eq!(negotiation.dtls_role(), DtlsRole::Server);
+    negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
     let answer = sample("pion-answer-to-server-offer");
-    let error = first.accept_answer(&answer).unwrap_err();
+    assert_eq!(answer.sections[0].setup, Some(controlplane::sdp::Setup::Passive));
+    assert_eq!(negotiation.accept_answer(&answer).unwrap().len(), 2);
+    assert_eq!(negotiation.dtls_role(), DtlsRole::Client);
+    // Another offer leaves the choice open, as RFC 8842 section 5.2 wants; the answer to it, and to
+    // an offer of the client, changes nothing.
+    let offered = negotiation.offer(&[pull(&audio, 30)]).unwrap();
+    assert_eq!(offered.sdp.matches("a=setup:actpass").count(), 3);
+    accepted(&mut negotiation, &turned(&offered.sdp));
+    assert_eq!(negotiation.dtls_role(), DtlsRole::Client);
+    let offer = turned(&offered.sdp).replace("a=setup:active", "a=setup:actpass");
+    let answered = negotiation.answer(&Description::parse(&offer).unwrap(), &[]).unwrap();
+    assert_eq!(answered.sdp.matches("a=setup:active").count(), 3, "{}", answered.sdp);
+    // A new transport is a new handshake.
+    negotiation.move_transport(transport("srv2"));
+    let answered = negotiation.answer(&Description::parse(&offer).unwrap(), &[]).unwrap();
+    assert_eq!(answered.sdp.matches("a=setup:passive").count(), 3);
+}
+
+#[test]
+fn an_answer_must_pick_a_role_and_a_later_one_cannot_change_it() {
+    let (audio, _) = sources();
+    let mut first = negotiation();
+    let offered = first.offer(&[pull(&audio, 10)]).unwrap();
+    let open = turned(&offered.sdp).replace("a=setup:active", "a=setup:actpass");
+    let error = first.accept_answer(&Description::parse(&open).unwrap()).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::Order);
     assert!(error.reason.contains("setup"), "{error}");
     assert!(first.offer_outstanding(), "a refused answer leaves the offer open");
@@ -198,6 +224,16 @@ fn an_answer_in_the_server_role_is_refused_at_first_and_ignored_later() {
     let offered = later.offer(&[pull(&audio, 10)]).unwrap();
     let answer = turned(&offered.sdp).replace("a=setup:active", "a=setup:passive");
     assert_eq!(accepted(&mut later, &answer).len(), 1);
+    assert_eq!(later.dtls_role(), DtlsRole::Server);
+}
+
+#[test]
+fn a_client_that_offers_as_server_is_answered_as_client() {
+    let offer = text("chromium-publish-VP8").replace("a=setup:actpass", "a=setup:passive");
+    let mut negotiation = negotiation();
+    let answered = negotiation.answer(&Description::parse(&offer).unwrap(), &[]).unwrap();
+    assert!(answered.sdp.contains("a=setup:active\r\n"), "{}", answered.sdp);
+    assert_eq!(negotiation.dtls_role(), DtlsRole::Client);
 }
 
 #[test]

@@ -11,13 +11,13 @@ use crate::support::{
 };
 
 /// A description cut into its head and its sections.
-struct Parts {
-    head: String,
-    sections: Vec<String>,
+pub(crate) struct Parts {
+    pub(crate) head: String,
+    pub(crate) sections: Vec<String>,
 }
 
 impl Parts {
-    fn of(sdp: &str) -> Self {
+    pub(crate) fn of(sdp: &str) -> Self {
         let mut parts = sdp.split("\r\nm=");
         let head = format!("{}\r\n", parts.next().unwrap());
         let sections =
@@ -26,7 +26,7 @@ impl Parts {
     }
 
     /// Text with this group; sections not in it must be stopped ones.
-    fn join(&self, group: &str) -> String {
+    pub(crate) fn join(&self, group: &str) -> String {
         let start = self.head.find("a=group:BUNDLE").unwrap();
         let end = start + self.head[start..].find("\r\n").unwrap();
         let head = format!("{}a=group:BUNDLE {group}{}", &self.head[..start], &self.head[end..]);
@@ -35,7 +35,7 @@ impl Parts {
 }
 
 /// What a browser's transceiver looks like in an offer after `stop()`.
-fn stopped(section: &str) -> String {
+pub(crate) fn stopped(section: &str) -> String {
     let mut words: Vec<&str> = section.splitn(3, ' ').collect();
     words[1] = "0";
     let mut text = words.join(" ");
@@ -45,7 +45,7 @@ fn stopped(section: &str) -> String {
     text
 }
 
-fn with_mid(section: &str, from: &str, to: &str) -> String {
+pub(crate) fn with_mid(section: &str, from: &str, to: &str) -> String {
     section.replace(&format!("a=mid:{from}\r\n"), &format!("a=mid:{to}\r\n"))
 }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use controlplane::sdp::{
-    Answered, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull, Section,
-    SourceMedia, Wish, WishOutcome,
+    Answered, Ask, Description, LocalTransport, Msid, Negotiation, PublishedSection, Pull, Sctp,
+    Section, SectionKind, SendHalf, SourceMedia, Wish, WishOutcome,
 };
 
 /// Every recorded offer.
@@ -67,7 +67,12 @@ pub(crate) fn negotiation() -> Negotiation {
 }
 
 pub(crate) fn publish(mid: &str) -> Wish {
-    Wish::Publish { mid: mid.to_owned() }
+    Wish::Publish { mid: mid.to_owned(), send: None }
+}
+
+/// Our half of a section, kept for a later pull.
+pub(crate) fn half(ssrc: u32) -> SendHalf {
+    SendHalf { ssrc, rtx_ssrc: Some(ssrc + 1), msid: msid(&ssrc.to_string()) }
 }
 
 pub(crate) fn close(mid: &str) -> Wish {
@@ -88,8 +93,13 @@ pub(crate) fn receive(mid: Option<&str>, media: &SourceMedia, ssrc: u32) -> Wish
     }
 }
 
-pub(crate) fn pull(media: &SourceMedia, ssrc: u32) -> Pull {
-    Pull { media: media.clone(), ssrc, rtx_ssrc: Some(ssrc + 1), msid: msid(&ssrc.to_string()) }
+pub(crate) fn pull(media: &SourceMedia, ssrc: u32) -> Ask {
+    pull_onto(None, media, ssrc)
+}
+
+pub(crate) fn pull_onto(mid: Option<&str>, media: &SourceMedia, ssrc: u32) -> Ask {
+    let (mid, msid) = (mid.map(str::to_owned), msid(&ssrc.to_string()));
+    Ask::Pull(Pull { mid, media: media.clone(), ssrc, rtx_ssrc: Some(ssrc + 1), msid })
 }
 
 /// The publication a wish made.
@@ -153,6 +163,9 @@ pub(crate) fn check_answer(offer: &Description, sdp: &str) {
 
 fn check_live(asked: &Section, given: &Section) {
     let mid = &given.mid;
+    if given.kind == SectionKind::Application {
+        return check_application(asked, given);
+    }
     assert!(!given.direction.sends() || asked.direction.receives(), "{mid} sends unasked");
     assert!(!given.direction.receives() || asked.direction.sends(), "{mid} receives unasked");
     assert!(given.rtcp_mux, "{mid} without rtcp-mux");
@@ -171,6 +184,15 @@ fn check_live(asked: &Section, given: &Section) {
         assert!(asked.extensions.iter().find(same).or(by_id).is_some(), "{mid}: {extension:?}");
         assert!(extension.id <= 14);
     }
+}
+
+/// RFC 8841: SCTP is taken where it was offered, and both sides name their port and limit.
+fn check_application(asked: &Section, given: &Section) {
+    assert!(asked.sctp.is_some(), "{}: SCTP was not offered", given.mid);
+    assert_eq!(given.sctp, Some(Sctp { port: 5_000, max_message_size: 262_144 }));
+    assert_eq!(given.formats, ["webrtc-datachannel"]);
+    assert!(given.payloads.is_empty() && given.extensions.is_empty() && given.ssrcs.is_empty());
+    assert!(!given.rtcp_mux, "RTP attributes in an application section");
 }
 
 /// Rules on the text of any description of ours.

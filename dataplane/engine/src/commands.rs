@@ -54,6 +54,8 @@ fn set_peer(
     let peers = tables.peers.len();
     let peer = tables.peers.at_mut(place)?;
     peer.establish.promise(facts.fingerprint);
+    peer.dtls_role = facts.dtls_role;
+    peer.initiate(now);
     let numbered = peer.downlink.is_some();
     if !facts.transport_feedback {
         peer.downlink = None;

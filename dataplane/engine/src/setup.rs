@@ -1,6 +1,6 @@
 //! PATH set-up: connectivity checks and DTLS. The first authenticated check makes a peer; nothing
 //! before it leaves a trace, and nothing but the answer to such a check is sent to an address that
-//! has not proved itself.
+//! has not proved itself; our ClientHello, where the facts want one, follows a nomination.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -138,6 +138,9 @@ fn answer(
             send(&mut tables.counters, host, from, len);
         }
         None => tables.counters.drop(Drop::NoSendSlot),
+    }
+    if peer.initiate(now) {
+        tables.drive(place, None, now, host);
     }
     Outcome::Control
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::command::DtlsRole;
 use common::event::{CloseReason, SrtpProfile};
 use common::limits::HANDSHAKE_MAX;
 use proto::dtls::{Certificate, Dtls, DtlsError, DtlsOutput};
@@ -44,7 +45,7 @@ pub(crate) struct Establish {
 }
 
 impl Establish {
-    /// Starts in the server role.
+    /// Waits for a ClientHello.
     pub(crate) fn new(certificate: &Arc<Certificate>, now: Instant) -> Self {
         Self {
             dtls: Dtls::new(certificate, now),
@@ -61,6 +62,17 @@ impl Establish {
     /// only as long as no certificate was presented.
     pub(crate) fn promise(&mut self, fingerprint: [u8; 32]) {
         self.promised = Some(fingerprint);
+    }
+
+    /// Sends our ClientHello with the next [`Establish::poll`]. False when the handshake runs
+    /// already. To be called when a path proved itself.
+    pub(crate) fn connect(&mut self, now: Instant) -> bool {
+        self.dtls.connect(now)
+    }
+
+    /// Our role in the handshake.
+    pub(crate) fn role(&self) -> DtlsRole {
+        self.dtls.role()
     }
 
     /// Takes one datagram. False: it was not acceptable and changed nothing.

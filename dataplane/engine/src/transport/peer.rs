@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::command::DtlsRole;
 use common::id::PeerId;
 use common::media::ExtensionMap;
 use proto::dtls::Certificate;
@@ -37,6 +38,8 @@ pub(crate) struct Peer {
     pub ice: IceLite,
     /// DTLS.
     pub establish: Establish,
+    /// Our DTLS role by its facts.
+    pub dtls_role: DtlsRole,
     /// Ids of header extensions on this transport.
     pub extensions: ExtensionMap,
     /// Inbound SSRCs.
@@ -86,6 +89,7 @@ impl Peer {
             id: config.id,
             ice: IceLite::new(now),
             establish: Establish::new(config.certificate, now),
+            dtls_role: DtlsRole::Server,
             extensions: ExtensionMap::default(),
             streams: Streams::new(),
             tracks: Vec::new(),
@@ -100,12 +104,20 @@ impl Peer {
         }
     }
 
-    /// Installs the keys of a finished handshake. We are the DTLS server: the client's write keys
-    /// open what arrives.
+    /// Begins the handshake when that is ours to do and a path was nominated. True: drive it.
+    pub(crate) fn initiate(&mut self, now: Instant) -> bool {
+        self.dtls_role == DtlsRole::Client
+            && self.ice.selected().is_some()
+            && self.establish.connect(now)
+    }
+
+    /// Installs the keys of a finished handshake (RFC 5764 section 4.2: one side's write keys open
+    /// what arrives at the other).
     pub(crate) fn install(&mut self, keying: &Keying) {
+        let server = self.establish.role() == DtlsRole::Server;
         self.keys = Some(Box::new(Keys {
-            open: Open::new(keying, true),
-            seal: Seal::new(keying, false),
+            open: Open::new(keying, server),
+            seal: Seal::new(keying, !server),
             rtcp_index: 0,
         }));
     }

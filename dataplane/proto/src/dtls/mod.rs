@@ -1,10 +1,11 @@
-//! DTLS, server role of one peer: a sans-IO surface in front of the library in `backend.rs`.
+//! DTLS of one peer, in the server's role unless the other side insists on it: a sans-IO surface in
+//! front of the library in `backend.rs`.
 //!
 //! The engine calls `on_datagram` for what arrives from a proven address, `on_deadline` when the
 //! last `Deadline` is due, and after each of both `poll` until it answers `Deadline`. In order:
 //! `record.rs` drops what cannot be a record of this handshake, `hello.rs` reassembles the
 //! ClientHello, `offer.rs` reads it and chooses the protocol version, `backend.rs` runs the
-//! handshake. Must never read a clock and never accept a handshake without SRTP keys and a
+//! handshake. After `connect` there is no ClientHello to wait for: ours is sent. Must never read a clock and never accept a handshake without SRTP keys and a
 //! client certificate. Random bytes come from the library's own generator.
 //!
 //! RFC 6347 (DTLS 1.2), RFC 9147 (DTLS 1.3), RFC 5764 (DTLS-SRTP), RFC 8842 (in WebRTC).
@@ -18,6 +19,7 @@ mod record;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::command::DtlsRole;
 use common::limits::{DATAGRAM_MAX, HANDSHAKE_MAX};
 
 use crate::srtp::{Keying, SrtpProfile};
@@ -26,7 +28,7 @@ pub use certificate::{Certificate, CertificateError};
 use hello::Assembly;
 use offer::Offer;
 
-/// The DTLS association of one peer, server role (RFC 8842 section 5.1: we answer `passive`).
+/// The DTLS association of one peer (RFC 8842).
 pub struct Dtls {
     certificate: Arc<Certificate>,
     state: State,
@@ -103,6 +105,7 @@ enum State {
 struct Running {
     backend: Backend,
     version: Version,
+    role: DtlsRole,
     /// The first datagram of our flight, taken to see that the ClientHello was accepted.
     first: Option<Vec<u8>>,
 }
@@ -147,6 +150,29 @@ impl Dtls {
         }
     }
 
+    /// Takes the client's role: poll for the ClientHello. Not to be called before an address passed
+    /// a connectivity check. False, without effect, when the handshake runs or ended.
+    ///
+    /// The handshake runs DTLS 1.2, which every WebRTC stack has to take (RFC 8827 section 6.5);
+    /// our order of SRTP profiles has the AEAD ones first.
+    pub fn connect(&mut self, now: Instant) -> bool {
+        let waiting = matches!(self.state, State::Hello(_));
+        if waiting {
+            let backend = Backend::client(&self.certificate, now);
+            let (version, role, first) = (Version::V12, DtlsRole::Client, None);
+            self.state = State::Running(Box::new(Running { backend, version, role, first }));
+        }
+        waiting
+    }
+
+    /// Our role: whose write keys are ours (RFC 5764 section 4.2).
+    pub fn role(&self) -> DtlsRole {
+        match &self.state {
+            State::Running(running) => running.role,
+            State::Hello(_) | State::Dead => DtlsRole::Server,
+        }
+    }
+
     /// Takes one datagram, which must come from an address that passed a connectivity check.
     ///
     /// Errors: `Rejected` when it was ignored, `Fatal` when the peer must end. Cost: up to one
@@ -162,7 +188,7 @@ impl Dtls {
                 None => Ok(()),
             },
             State::Running(running) => {
-                record::admit(datagram, running.version)?;
+                record::admit(datagram, running.version, running.role)?;
                 let result = running.backend.on_datagram(datagram, now);
                 self.settle(result)
             }
@@ -262,7 +288,7 @@ impl Dtls {
             return None;
         };
         first.truncate(len);
-        Some(Running { backend, version, first: Some(first) })
+        Some(Running { backend, version, role: DtlsRole::Server, first: Some(first) })
     }
 
     /// One answer of `poll`, as lengths in `buffer`.

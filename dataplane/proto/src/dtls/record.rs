@@ -1,12 +1,14 @@
 //! Records and handshake fragments as views, and the filter in front of the library.
 //!
 //! `records` and `Record::fragments` are used by `hello.rs`; `admit` by `Dtls::on_datagram` for
-//! everything after the ClientHello. Total functions over hostile bytes: nothing here may panic or
+//! everything after the other side's ClientHello or our own. Total functions over hostile bytes: nothing here may panic or
 //! allocate. The filter drops what no honest client sends and the library would take as the end of
 //! the association: alerts and application data in clear, wrong versions, lengths past the end,
 //! messages that do not belong into the plaintext of a handshake.
 //!
 //! RFC 6347 sections 4.1 and 4.2.2, RFC 9147 section 4.
+
+use common::command::DtlsRole;
 
 use super::hello::CLIENT_HELLO;
 use super::{DtlsError, Version};
@@ -47,8 +49,9 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether the library may see a datagram that follows the ClientHello. `Rejected` otherwise.
-pub(super) fn admit(datagram: &[u8], version: Version) -> Result<(), DtlsError> {
+/// Whether the library, in the given role of ours, may see a datagram that follows the ClientHello.
+/// `Rejected` otherwise.
+pub(super) fn admit(datagram: &[u8], version: Version, role: DtlsRole) -> Result<(), DtlsError> {
     let mut any = false;
     for record in records(datagram) {
         any = true;
@@ -56,7 +59,7 @@ pub(super) fn admit(datagram: &[u8], version: Version) -> Result<(), DtlsError> 
             Record::Unified if version == Version::V13 => {}
             Record::Unified => return Err(DtlsError::Rejected),
             record @ Record::Plain { kind: HANDSHAKE, epoch: 0, .. } => {
-                admit_plaintext_handshake(record, version)?
+                admit_plaintext_handshake(record, version, role)?
             }
             Record::Plain { kind: CHANGE_CIPHER_SPEC | ACK, epoch: 0, .. } => {}
             // Everything protected of DTLS 1.2 is of epoch 1: there is no renegotiation.
@@ -69,16 +72,26 @@ pub(super) fn admit(datagram: &[u8], version: Version) -> Result<(), DtlsError> 
     if any { Ok(()) } else { Err(DtlsError::Rejected) }
 }
 
-/// Only messages a client sends in clear: the ClientHello, and in DTLS 1.2 what comes before
-/// ChangeCipherSpec.
-fn admit_plaintext_handshake(record: Record<'_>, version: Version) -> Result<(), DtlsError> {
+/// Only messages the other side sends in clear. A client: the ClientHello, and in DTLS 1.2 what
+/// comes before ChangeCipherSpec. A server, which we meet in DTLS 1.2 only: its flights up to
+/// ServerHelloDone.
+fn admit_plaintext_handshake(
+    record: Record<'_>,
+    version: Version,
+    role: DtlsRole,
+) -> Result<(), DtlsError> {
     for fragment in record.fragments() {
         let fragment = fragment?;
-        let expected = match (version, fragment.kind) {
-            (Version::V12, CLIENT_HELLO) => fragment.sequence == 0,
+        let expected = match (role, version, fragment.kind) {
+            (DtlsRole::Server, Version::V12, CLIENT_HELLO) => fragment.sequence == 0,
             // After a HelloRetryRequest there is a second one.
-            (Version::V13, CLIENT_HELLO) => fragment.sequence <= 1,
-            (Version::V12, CERTIFICATE | CERTIFICATE_VERIFY | CLIENT_KEY_EXCHANGE) => true,
+            (DtlsRole::Server, Version::V13, CLIENT_HELLO) => fragment.sequence <= 1,
+            (
+                DtlsRole::Server,
+                Version::V12,
+                CERTIFICATE | CERTIFICATE_VERIFY | CLIENT_KEY_EXCHANGE,
+            ) => true,
+            (DtlsRole::Client, _, kind) => FROM_SERVER.contains(&kind),
             _ => false,
         };
         if !expected || fragment.total > MESSAGE_MAX {
@@ -175,6 +188,9 @@ const UNIFIED_LENGTH: u8 = 0b0000_0100;
 const CERTIFICATE: u8 = 11;
 const CERTIFICATE_VERIFY: u8 = 15;
 const CLIENT_KEY_EXCHANGE: u8 = 16;
+/// ServerHello, HelloVerifyRequest (RFC 6347 section 4.3.2), Certificate, ServerKeyExchange,
+/// CertificateRequest, ServerHelloDone.
+const FROM_SERVER: [u8; 6] = [2, 3, CERTIFICATE, 12, 13, 14];
 /// Longest handshake message after the ClientHello. Chosen: self-signed certificates of browsers
 /// are below 1 KB, a chain with RSA keys below 8 KB.
 const MESSAGE_MAX: usize = 16 << 10;
