@@ -322,6 +322,7 @@ fn small_fragments_are_bounded_in_number() {
     let (mut sctp, mut forger, now) = connected();
     let mut sent = 0;
     while sctp.is_up() {
+        assert_eq!(sctp.poll(), None, "no message is whole");
         let first = |at: u32| 2 * u8::from(at == 0 && sent == 0);
         let chunks: Vec<_> = (0..50).map(|at| forger.data(first(at), 1, 0, 1)).collect();
         forger.send(&mut sctp, &chunks, now);
