@@ -366,8 +366,8 @@ fn a_subscriber_behind_a_dead_path_disturbs_nobody() {
     flowing.waits_for(&[sent]);
     relay.reconfigure(Way::Down, LinkConfig::clean(Duration::ZERO).with_loss(1.0));
     // More than a queue holds, not faster than a window takes it.
-    publisher.call("stream", &[sending.handle.clone(), json!(300), json!(16_000), json!(10)]);
-    until("all arrive", SOON, || (flowing.count() == 301).then_some(()));
+    publisher.call("stream", &[sending.handle.clone(), json!(200), json!(16_000), json!(25)]);
+    until("all arrive", SOON, || (flowing.count() == 201).then_some(()));
     until("the dead one is given up", Duration::from_secs(30), || {
         (scene.status(&dead, "bulk").as_deref() == Some("inactive")).then_some(())
     });
