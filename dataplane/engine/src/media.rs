@@ -340,9 +340,7 @@ fn fan_out(
         let Some(subscription) = subscriptions.at_mut(*place) else { continue };
         let peer_place = subscription.peer;
         let Some(peer) = peers.at_mut(peer_place) else { continue };
-        if peer.sealing().is_none() {
-            continue;
-        }
+        let Some(mut outlet) = peer.outlet() else { continue };
         let (numbers, fill) = match subscription.pick(packet, |e| feed.clock(e), now) {
             Pick::Forward(numbers) => (numbers, false),
             Pick::Fill(numbers) => (numbers, true),
@@ -350,8 +348,7 @@ fn fan_out(
         };
         // Faster than the subscriber's pace it waits; sound never does.
         let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
-        let downlink = peer.downlink.as_mut().filter(|_| paceable);
-        if let Some(downlink) = downlink
+        if let Some(downlink) = outlet.downlink.as_deref_mut().filter(|_| paceable)
             && downlink.is_busy(now)
         {
             downlink.wait(Waiting {
@@ -366,9 +363,9 @@ fn fan_out(
                 since: now,
             });
             counters.paced += 1;
-            list(paced, peer, peer_place);
+            list(paced, downlink, peer_place);
         } else {
-            emit_new(counters, peer, subscription, (packet, plain, fill), &numbers, host);
+            emit_new(counters, outlet, subscription, (packet, plain, fill), &numbers, host);
         }
     }
 }

@@ -242,7 +242,6 @@ impl Subscription {
 
     /// Payload type towards the subscriber, and how many bytes at the start of the payload are left
     /// out: a subscriber without RED gets the primary block (RFC 2198).
-    #[inline]
     fn leaves_as(&self, packet: &Packet) -> Option<(u8, u16)> {
         let to = |from| Some(self.payloads.iter().find(|mapping| mapping.from == from)?.to);
         if let Some(to) = to(packet.payload_type) {

@@ -14,7 +14,7 @@ use crate::kit::outbound::Numbers;
 use crate::kit::packet::Packet;
 use crate::kit::table::{PeerPlace, SubscriptionPlace};
 use crate::subscribe::{Names, Subscription, Verdict, seal_packet, seal_padding, seal_rtx};
-use crate::transport::{Outlet, Peer, Trace, Waiting};
+use crate::transport::{Downlink, Outlet, Trace, Waiting};
 
 /// Padding of one probing packet: the most that the padding count can say (RFC 3550 section 5.1).
 const PADDING: u8 = 255;
@@ -91,15 +91,15 @@ pub(crate) fn emit(
 }
 
 /// Sends a new packet of `subscription`; `fill` sends padding in its place.
+#[inline]
 pub(crate) fn emit_new(
     counters: &mut Counters,
-    peer: &mut Peer,
+    outlet: Outlet<'_>,
     subscription: &mut Subscription,
     (packet, plain, fill): (&Packet, &[u8], bool),
     numbers: &Numbers,
     host: &mut impl Host,
 ) {
-    let Some(outlet) = peer.outlet() else { return };
     let parcel = if fill { Parcel::Padding(1) } else { Parcel::Media(packet, plain) };
     let names = (&subscription.mid, subscription.may_be_numbered());
     if emit(counters, outlet, parcel, numbers, names, host) {
@@ -110,9 +110,8 @@ pub(crate) fn emit_new(
 }
 
 /// Has a peer looked after by [`Tables::pace`].
-pub(crate) fn list(paced: &mut Vec<PeerPlace>, peer: &mut Peer, place: PeerPlace) {
-    if let Some(downlink) = peer.downlink.as_mut().filter(|downlink| !downlink.listed) {
-        downlink.listed = true;
+pub(crate) fn list(paced: &mut Vec<PeerPlace>, downlink: &mut Downlink, place: PeerPlace) {
+    if !std::mem::replace(&mut downlink.listed, true) {
         paced.push(place);
     }
 }
@@ -133,8 +132,8 @@ impl Tables {
 
     /// Puts a peer on the list of [`Tables::pace`].
     pub(crate) fn pace_soon(&mut self, place: PeerPlace) {
-        if let Some(peer) = self.peers.at_mut(place) {
-            list(&mut self.paced, peer, place);
+        if let Some(downlink) = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut()) {
+            list(&mut self.paced, downlink, place);
         }
     }
 
@@ -177,7 +176,8 @@ impl Tables {
         if packet.epoch == waiting.epoch {
             let packet = (packet, plain, waiting.fill);
             let numbers = &waiting.numbers;
-            emit_new(&mut self.counters, peer, subscription, packet, numbers, host);
+            let outlet = peer.outlet()?;
+            emit_new(&mut self.counters, outlet, subscription, packet, numbers, host);
         }
         Some(())
     }
