@@ -11,7 +11,8 @@ use common::counters::{Counters, Drop};
 use crate::payload;
 use crate::peer::Received;
 
-/// RFC 7675 section 5.1: 30 s without a check end consent; one second for the engine's clock.
+/// RFC 7675 section 5.1: 30 s without a check end consent (or without a report of a path that passed
+/// one); one second for the engine's clock.
 const CONSENT: Duration = Duration::from_secs(31);
 
 /// What a datagram is by its first bytes (RFC 7983, RFC 5761).
@@ -58,8 +59,14 @@ impl Oracle {
     /// A genuine peer's datagram reached the server.
     pub fn on_delivered(&mut self, from: SocketAddr, owner: usize, bytes: &[u8], now: Instant) {
         self.owners.insert(from, owner);
-        if kind_of(bytes) == Kind::Stun {
-            self.checked.insert(from, now);
+        match kind_of(bytes) {
+            Kind::Stun => {
+                self.checked.insert(from, now);
+            }
+            Kind::Rtcp => {
+                self.checked.entry(from).and_modify(|checked| *checked = now);
+            }
+            Kind::Dtls | Kind::Rtp | Kind::Other => {}
         }
     }
 
