@@ -37,6 +37,19 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
+/// Runs to the end beside something else: its output comes to the terminal in one piece, at the end.
+pub(crate) fn run_beside(command: &mut Command) -> Result<(), String> {
+    let line = line(command);
+    let output = command.output().map_err(|error| format!("`{line}` did not start: {error}"))?;
+    let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    println!("$ {line}\n{}{}", said[0], said[1]);
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{line}` ended with {}", output.status))
+    }
+}
+
 /// Runs to the end and returns what it printed to standard output.
 pub(crate) fn read(command: &mut Command) -> Result<String, String> {
     let line = line(command);

@@ -116,11 +116,31 @@ fn run_step(step: Step, root: &Path, filter: Option<&str>) -> Result<(), String>
                     .args(["--features", browser::FEATURE, "--", "-D", "warnings"]),
             )
         }
-        Step::Test => process::run(process::cargo(root).args(["test", "--locked", "--workspace"])),
+        Step::Test => tests(root),
         Step::Browser => browser::run(root, filter),
         Step::Clients => clients::run(root, filter),
     }
 }
+
+/// Every test of every crate. Those of the API's timers wait for minutes and work for none of them, so
+/// they run beside the others.
+fn tests(root: &Path) -> Result<(), String> {
+    let test = |arguments: &[&str]| {
+        let mut command = process::cargo(root);
+        command.args(["test", "--locked", "--workspace"]).args(arguments);
+        command
+    };
+    process::run(&mut test(&["--no-run"]))?;
+    std::thread::scope(|scope| {
+        let mut timers = test(&["--test", "api", "--", TIMERS, "--test-threads", "8"]);
+        let timers = scope.spawn(move || process::run_beside(&mut timers));
+        process::run(&mut test(&["--", "--skip", TIMERS]))?;
+        timers.join().map_err(|_| "the tests of the timers did not run".to_owned())?
+    })
+}
+
+/// Path of the tests of the API's timers.
+const TIMERS: &str = "timing::";
 
 /// Makes sure that a part of the toolchain is there; installs it when rustup can.
 fn component(subcommand: &str, name: &str, root: &Path) -> Result<(), String> {
