@@ -242,7 +242,16 @@ impl Subscription {
 
     /// Payload type towards the subscriber, and how many bytes at the start of the payload are left
     /// out: a subscriber without RED gets the primary block (RFC 2198).
+    #[inline]
     fn leaves_as(&self, packet: &Packet) -> Option<(u8, u16)> {
+        match self.payloads.first() {
+            Some(first) if first.from == packet.payload_type => Some((first.to, 0)),
+            _ => self.leaves_otherwise(packet),
+        }
+    }
+
+    /// The same for what is not the first of the payload types.
+    fn leaves_otherwise(&self, packet: &Packet) -> Option<(u8, u16)> {
         let to = |from| Some(self.payloads.iter().find(|mapping| mapping.from == from)?.to);
         if let Some(to) = to(packet.payload_type) {
             return Some((to, 0));

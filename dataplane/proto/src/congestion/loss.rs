@@ -81,6 +81,13 @@ struct Weight {
     arrived: f64,
 }
 
+/// What holds for every candidate.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    weight: Weight,
+    fastest_bps: f64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Partial {
     bytes: u64,
@@ -278,12 +285,13 @@ impl LossBased {
         // In the application-limited region what arrives says nothing about the limit.
         let acked = self.acked_bps.filter(|_| !in_alr);
         let delay = (delay_bps > before.limit_bps).then_some(delay_bps);
+        let whole = self.whole();
         let (mut best, mut best_objective) = (before, f64::NEG_INFINITY);
         for limit_bps in [more, same, less, acked, delay].into_iter().flatten() {
             let limit_bps = limit_bps.min(ceiling_bps);
             let inherent_loss = feasible(before.inherent_loss, limit_bps);
-            let candidate = self.newton(Channel { inherent_loss, limit_bps });
-            let objective = self.objective(candidate);
+            let candidate = self.newton(Channel { inherent_loss, limit_bps }, &whole);
+            let objective = self.objective(candidate, &whole);
             if objective > best_objective {
                 best_objective = objective;
                 best = candidate;
@@ -321,9 +329,9 @@ impl LossBased {
     }
 
     /// One step towards the inherent loss that explains the observations best.
-    fn newton(&self, channel: Channel) -> Channel {
+    fn newton(&self, channel: Channel, whole: &Whole) -> Channel {
         let (mut first, mut second) = (0.0, 0.0);
-        self.weigh(channel, |loss, Weight { lost, arrived }| {
+        self.weigh(channel, whole, |loss, Weight { lost, arrived }| {
             first += lost / loss - arrived / (1.0 - loss);
             second -= lost / (loss * loss) + arrived / ((1.0 - loss) * (1.0 - loss));
         });
@@ -335,13 +343,13 @@ impl LossBased {
     }
 
     /// Log likelihood of the observations, with a preference of high bandwidth.
-    fn objective(&self, channel: Channel) -> f64 {
+    fn objective(&self, channel: Channel, whole: &Whole) -> f64 {
         let kbps = channel.limit_bps / 1_000.0;
         let distance = BIAS_LOSS - self.average_loss;
         let bias = (BIAS_PER_KBPS * kbps + BIAS_PER_LOG_KBPS * (1.0 + kbps).ln()) * distance
             / (BIAS_SMOOTHING + distance.abs());
         let mut objective = 0.0;
-        self.weigh(channel, |loss, Weight { lost, arrived }| {
+        self.weigh(channel, whole, |loss, Weight { lost, arrived }| {
             objective += lost * loss.ln() + arrived * (1.0 - loss).ln();
             objective += bias * (lost + arrived);
         });
@@ -350,7 +358,10 @@ impl LossBased {
 
     /// Calls `term` with the probability of a loss and the weighted kilobytes that it explains: one
     /// by one of the observations above the limit, and once of all others, which share theirs.
-    fn weigh(&self, channel: Channel, mut term: impl FnMut(f64, Weight)) {
+    fn weigh(&self, channel: Channel, whole: &Whole, mut term: impl FnMut(f64, Weight)) {
+        if whole.fastest_bps <= channel.limit_bps {
+            return term(loss_probability(channel, 0.0), whole.weight);
+        }
         let mut below = Weight::default();
         for (weight, observation) in self.weighted() {
             let lost = weight * observation.lost_kilobytes;
@@ -363,6 +374,18 @@ impl LossBased {
             }
         }
         term(loss_probability(channel, 0.0), below);
+    }
+
+    /// All observations together.
+    fn whole(&self) -> Whole {
+        let mut whole = Whole { weight: Weight::default(), fastest_bps: 0.0 };
+        for (weight, observation) in self.weighted() {
+            let lost = weight * observation.lost_kilobytes;
+            whole.weight.lost += lost;
+            whole.weight.arrived += weight * observation.kilobytes - lost;
+            whole.fastest_bps = whole.fastest_bps.max(observation.rate_bps);
+        }
+        whole
     }
 
     /// The observations, latest first, with their weights.
