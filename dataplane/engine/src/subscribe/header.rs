@@ -94,7 +94,12 @@ fn payload<'a>(packet: &Packet, plain: &'a [u8], numbers: &Numbers) -> Option<&'
 }
 
 /// Copies a payload with its picture numbers changed; returns its length.
-fn copy_payload(to: &mut [u8], packet: &Packet, payload: &[u8], numbers: &Numbers) -> Option<usize> {
+fn copy_payload(
+    to: &mut [u8],
+    packet: &Packet,
+    payload: &[u8],
+    numbers: &Numbers,
+) -> Option<usize> {
     let to = to.get_mut(..payload.len())?;
     to.copy_from_slice(payload);
     if !numbers.shift.keeps_payload() {

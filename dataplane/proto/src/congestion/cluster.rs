@@ -137,7 +137,8 @@ mod tests {
         let mut last = None;
         for packet in 0..arrived {
             let (sent_us, arrival_us) = (packet * 1_000, 50_000 + packet * gap_us);
-            last = clusters.add(&Arrival { arrival_us, sent_us, size: 1_250, packets: 1, cluster: 3 });
+            last =
+                clusters.add(&Arrival { arrival_us, sent_us, size: 1_250, packets: 1, cluster: 3 });
         }
         last
     }
@@ -165,7 +166,8 @@ mod tests {
             // Two packets each 5 ms over a fast link: 3.2 to 4 Mbit/s, not more.
             let sent_us = packet / 2 * 5_000;
             let arrival_us = sent_us + packet % 2 * 100;
-            last = clusters.add(&Arrival { arrival_us, sent_us, size: 1_000, packets: 1, cluster: 1 });
+            last =
+                clusters.add(&Arrival { arrival_us, sent_us, size: 1_000, packets: 1, cluster: 1 });
         }
         assert_eq!(last, Some(8_000.0 * 8e6 / 20_000.0));
     }

@@ -239,7 +239,13 @@ mod tests {
                 self.sent_us += 10_000;
                 self.queue_us += growth_us;
                 let arrival_us = self.sent_us + self.queue_us;
-                let packet = Arrival { arrival_us, sent_us: self.sent_us, size: 1_000, packets: 1, cluster: 0 };
+                let packet = Arrival {
+                    arrival_us,
+                    sent_us: self.sent_us,
+                    size: 1_000,
+                    packets: 1,
+                    cluster: 0,
+                };
                 self.throughput.add(1_000, arrival_us);
                 self.path.on_arrivals(&[packet], arrival_us);
                 self.delay.add(&[packet], arrival_us);

@@ -305,14 +305,21 @@ mod tests {
         let first = message(0, 5, &[Some(4), None, Some(8)]);
         let batches = read(&mut reader, &mut sent, &first);
         let [batch] = &batches[..] else { panic!("one batch") };
-        assert_eq!((batch.tally.packets, batch.tally.lost_packets, batch.tally.lost_bytes), (3, 1, 100));
+        assert_eq!(
+            (batch.tally.packets, batch.tally.lost_packets, batch.tally.lost_bytes),
+            (3, 1, 100)
+        );
         let arrivals: Vec<_> =
             batch.arrivals().iter().map(|at| (at.arrival_us, at.sent_us)).collect();
         assert_eq!(arrivals, [(321_000, 0), (323_000, 2_000)]);
         let again = read(&mut reader, &mut sent, &first);
         assert_eq!((again[0].tally.packets, again[0].arrivals().len()), (0, 0), "repeated");
         let late = read(&mut reader, &mut sent, &message(1, 5, &[Some(40)]));
-        assert_eq!((late[0].tally.packets, late[0].tally.found_bytes), (0, 100), "arrived after all");
+        assert_eq!(
+            (late[0].tally.packets, late[0].tally.found_bytes),
+            (0, 100),
+            "arrived after all"
+        );
     }
 
     #[test]

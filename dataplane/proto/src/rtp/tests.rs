@@ -131,9 +131,10 @@ fn the_writer_writes_the_bytes_of_rfc_8285() {
 #[test]
 fn a_short_element_is_an_element() {
     let data = *b"middle0000000000";
-    for (room, form) in [32, 48].into_iter().flat_map(|room| {
-        [ElementForm::OneByte, ElementForm::TwoByte].map(|form| (room, form))
-    }) {
+    for (room, form) in [32, 48]
+        .into_iter()
+        .flat_map(|room| [ElementForm::OneByte, ElementForm::TwoByte].map(|form| (room, form)))
+    {
         for (id, len) in [(1, 6), (14, 16), (0, 6), (15, 6), (1, 0), (1, 17)] {
             let (mut slot, mut expected) = ([0xFF; 48], [0xFF; 48]);
             let mut writer = HeaderWriter::begin(&mut expected[..room], FIXED, form);

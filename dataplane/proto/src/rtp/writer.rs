@@ -96,9 +96,8 @@ impl<'a> HeaderWriter<'a> {
     /// header in the slot is undefined.
     #[inline]
     pub fn short_element(&mut self, id: u8, data: &[u8; 16], len: usize) -> bool {
-        let fits = self.form == ElementForm::OneByte
-            && (1..=14).contains(&id)
-            && (1..=16).contains(&len);
+        let fits =
+            self.form == ElementForm::OneByte && (1..=14).contains(&id) && (1..=16).contains(&len);
         let place = self.slot.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<17>);
         let Some([head, place @ ..]) = place.filter(|_| fits) else {
             return data.get(..len).is_some_and(|data| self.element(id, data));
