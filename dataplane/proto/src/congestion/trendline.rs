@@ -35,18 +35,33 @@ pub(super) enum Usage {
     Under,
 }
 
-/// Values of the window, a few side by side: the processor takes those in one instruction.
-type Samples = [[f64; LANES]; WINDOW / LANES];
-const LANES: usize = 4;
-
-fn mean(samples: &Samples) -> f64 {
-    let mut sums = [0.0; LANES];
-    for sample in samples {
-        add(&mut sums, |lane| sample[lane]);
-    }
-    sums.iter().sum::<f64>() / WINDOW as f64
+/// The values of the window, a ring, with their sum.
+#[derive(Clone, Debug, Default)]
+struct Samples {
+    /// A few side by side: the processor takes those in one instruction.
+    rows: [[f64; LANES]; WINDOW / LANES],
+    sum: f64,
 }
 
+const LANES: usize = 4;
+
+impl Samples {
+    /// Puts a value into the place of the oldest.
+    fn put(&mut self, place: usize, value: f64) {
+        let old = std::mem::replace(&mut self.rows[place / LANES][place % LANES], value);
+        self.sum += value - old;
+        if place == 0 {
+            // Rounding does not add up for longer than a window.
+            self.sum = self.rows.as_flattened().iter().sum();
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / WINDOW as f64
+    }
+}
+
+/// Adds to each lane.
 fn add(sums: &mut [f64; LANES], terms: impl Fn(usize) -> f64) {
     for (lane, sum) in sums.iter_mut().enumerate() {
         *sum += terms(lane);
@@ -56,7 +71,7 @@ fn add(sums: &mut [f64; LANES], terms: impl Fn(usize) -> f64) {
 /// Detector of one path.
 #[derive(Clone, Debug)]
 pub(super) struct Trendline {
-    /// Arrivals and smoothed delays in milliseconds, rings.
+    /// Arrivals and smoothed delays in milliseconds.
     arrivals: Samples,
     delays: Samples,
     count: u64,
@@ -74,8 +89,8 @@ pub(super) struct Trendline {
 impl Trendline {
     pub(super) fn new() -> Self {
         Self {
-            arrivals: [[0.0; LANES]; WINDOW / LANES],
-            delays: [[0.0; LANES]; WINDOW / LANES],
+            arrivals: Samples::default(),
+            delays: Samples::default(),
             count: 0,
             first_arrival_us: None,
             accumulated_ms: 0.0,
@@ -101,8 +116,8 @@ impl Trendline {
         let first_us = *self.first_arrival_us.get_or_insert(arrival_us);
         let at_ms = arrival_us.saturating_sub(first_us) as f64 / 1_000.0;
         let place = (self.count % WINDOW as u64) as usize;
-        self.arrivals[place / LANES][place % LANES] = at_ms;
-        self.delays[place / LANES][place % LANES] = self.smoothed_ms;
+        self.arrivals.put(place, at_ms);
+        self.delays.put(place, self.smoothed_ms);
         self.count += 1;
         let trend = if self.count >= WINDOW as u64 { self.slope() } else { None };
         self.detect(trend.unwrap_or(self.trend), sent_ms, at_ms);
@@ -110,9 +125,9 @@ impl Trendline {
 
     /// Milliseconds of delay per millisecond; None when all samples arrived at once.
     fn slope(&self) -> Option<f64> {
-        let (mean_x, mean_y) = (mean(&self.arrivals), mean(&self.delays));
+        let (mean_x, mean_y) = (self.arrivals.mean(), self.delays.mean());
         let (mut numerator, mut denominator) = ([0.0; LANES], [0.0; LANES]);
-        for (x, y) in self.arrivals.iter().zip(&self.delays) {
+        for (x, y) in self.arrivals.rows.iter().zip(&self.delays.rows) {
             add(&mut numerator, |lane| (x[lane] - mean_x) * (y[lane] - mean_y));
             add(&mut denominator, |lane| (x[lane] - mean_x) * (x[lane] - mean_x));
         }
