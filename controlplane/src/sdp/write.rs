@@ -85,7 +85,7 @@ impl Writer<'_> {
         line!(out, "a=ice-lite");
         for section in &state.lines {
             if section.stopped {
-                stopped(&mut out, section);
+                self.stopped(&mut out, section);
             } else {
                 self.section(&mut out, section);
             }
@@ -132,14 +132,28 @@ impl Writer<'_> {
         line!(out, "a=max-message-size:{}", common::limits::CHANNEL_MESSAGE_MAX);
     }
 
+    /// A section that was rejected or is stopped (RFC 8829 section 5.2.2). It has a transport's lines too,
+    /// though it has no transport: aiortc takes no description without them.
+    fn stopped(&self, out: &mut String, line: &Line) {
+        let formats = if line.formats.is_empty() { "0".to_owned() } else { line.formats.join(" ") };
+        line!(out, "m={} 0 {} {formats}", line.media, line.protocol);
+        line!(out, "c=IN IP4 0.0.0.0");
+        self.credentials(out);
+        if !line.mid.is_empty() {
+            line!(out, "a=mid:{}", line.mid);
+        }
+        line!(out, "a=inactive");
+        if line.kind != SectionKind::Application {
+            line!(out, "a=rtcp-mux");
+        }
+        for payload in &line.payloads {
+            rtpmap(out, line.kind.media(), payload);
+        }
+    }
+
     /// ICE and DTLS attributes (RFC 8839, RFC 8842).
     fn transport(&self, out: &mut String) {
-        line!(out, "a=ice-ufrag:{}", self.transport.ufrag);
-        line!(out, "a=ice-pwd:{}", self.transport.pwd);
-        let hex: Vec<String> =
-            self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
-        line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
-        line!(out, "a=setup:{}", self.setup);
+        self.credentials(out);
         let candidates = &self.transport.candidates;
         for (index, address) in candidates.iter().enumerate() {
             candidate(out, index, *address);
@@ -148,6 +162,16 @@ impl Writer<'_> {
             tcp_candidate(out, index, candidates.len(), *address);
         }
         line!(out, "a=end-of-candidates");
+    }
+
+    /// All of them but the candidates.
+    fn credentials(&self, out: &mut String) {
+        line!(out, "a=ice-ufrag:{}", self.transport.ufrag);
+        line!(out, "a=ice-pwd:{}", self.transport.pwd);
+        let hex: Vec<String> =
+            self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
+        line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
+        line!(out, "a=setup:{}", self.setup);
     }
 }
 
@@ -170,20 +194,6 @@ fn tcp_candidate(out: &mut String, index: usize, others: usize, address: SocketA
         out,
         "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive generation 0"
     );
-}
-
-/// A rejected or stopped section: port 0, inactive, in no group.
-fn stopped(out: &mut String, line: &Line) {
-    let formats = if line.formats.is_empty() { "0".to_owned() } else { line.formats.join(" ") };
-    line!(out, "m={} 0 {} {formats}", line.media, line.protocol);
-    line!(out, "c=IN IP4 0.0.0.0");
-    if !line.mid.is_empty() {
-        line!(out, "a=mid:{}", line.mid);
-    }
-    line!(out, "a=inactive");
-    for payload in &line.payloads {
-        rtpmap(out, line.kind.media(), payload);
-    }
 }
 
 fn payloads(out: &mut String, line: &Line) {

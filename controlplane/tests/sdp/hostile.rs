@@ -33,7 +33,7 @@ fn damaged(text: &str, edits: &[(usize, u8, u8)]) -> String {
                 }
                 lines[at] = String::from_utf8_lossy(&bytes).into_owned();
             }
-            _ => lines[at].truncate(usize::from(*byte) % 20),
+            _ => lines[at] = lines[at].chars().take(usize::from(*byte) % 20).collect(),
         }
     }
     lines.join("\r\n") + "\r\n"
