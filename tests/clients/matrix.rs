@@ -35,8 +35,8 @@ struct Pulled {
     mids: Vec<String>,
 }
 
-/// What does not work, and the table says so: an offer of ours that uses a stopped section again leaves
-/// aiortc without any media. Why is not known.
+/// What does not work, and the table says so: aiortc has no media after it closed a section and pulled
+/// again. Why is not known; ours and not its own fault until shown otherwise.
 const KNOWN: [&str; 2] = ["aiortc: Close", "aiortc: Repull"];
 
 #[test]

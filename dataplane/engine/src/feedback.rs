@@ -140,7 +140,8 @@ fn on_report(tables: &mut Tables, place: PeerPlace, block: &ReportBlock, now: In
     }
 }
 
-/// Transport-wide feedback of a subscriber: estimate, and what was lost. Less bandwidth is acted upon at once, more with the next regular choice.
+/// Transport-wide feedback of a subscriber: estimate, and what was lost. Less bandwidth is acted upon at
+/// once, more with the next regular choice.
 fn on_arrivals(
     tables: &mut Tables,
     place: PeerPlace,

@@ -3,7 +3,8 @@
 //!
 //! Reading order: `ingress` is the walk of one datagram; it calls the paths `setup`, `media`,
 //! `feedback`; beside them `commands` and `tick`. Paths call stages, in packet order: `demux`,
-//! `transport`, `publish`, `history`, `route`, `subscribe`; beside them `channel`. A stage never imports a stage.
+//! `transport`, `publish`, `history`, `route`, `subscribe`; beside them `channel`. A stage never imports a
+//! stage.
 #![forbid(unsafe_code)]
 // Tests start their virtual time somewhere.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
