@@ -173,7 +173,9 @@ fn talk(clients: &mut [Client]) {
         locators.push(published.clone().ok());
         client.note(Column::Data, published.map(drop));
     }
-    let heard_by = |index| watched(index, locators.len()).into_iter().filter(|&other| locators[other].is_some());
+    let heard_by = |index| {
+        watched(index, locators.len()).into_iter().filter(|&other| locators[other].is_some())
+    };
     for (index, client) in talkers.iter_mut().enumerate() {
         let wanted = heard_by(index).map(|other| locators[other].clone());
         let pulled = client.stack.call("listen", &[wanted.collect()]).map(drop);
@@ -185,7 +187,8 @@ fn talk(clients: &mut [Client]) {
     }
     let speeches: Vec<Vec<Value>> = talkers.iter().map(|client| client.speech()).collect();
     for (index, client) in talkers.iter_mut().enumerate() {
-        let expected: Vec<Vec<Value>> = heard_by(index).map(|other| speeches[other].clone()).collect();
+        let expected: Vec<Vec<Value>> =
+            heard_by(index).map(|other| speeches[other].clone()).collect();
         let heard = talking::check(&*client.stack, &expected);
         client.note(Column::Data, heard);
     }

@@ -13,8 +13,7 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 5] =
-        [Self::Publish, Self::Subscribe, Self::Close, Self::Repull, Self::Data];
+    const ALL: [Self; 5] = [Self::Publish, Self::Subscribe, Self::Close, Self::Repull, Self::Data];
 }
 
 /// The results of one client: of each column, the reasons why not; none when it was never tried.
