@@ -221,9 +221,8 @@ impl Client {
         Ok(())
     }
 
-    /// Closes its first sound: the tag of the bundle, where the connection only receives. Firefox,
-    /// werift and aiortc close the picture: they do not follow when the tag moves (ARCHITECTURE.md,
-    /// section 9).
+    /// Closes its first sound: the tag of the bundle, where the connection only receives. Firefox and
+    /// werift close the picture: they do not follow when the tag moves (ARCHITECTURE.md, section 9).
     fn close_first(&mut self) -> Result<(), String> {
         let mids = &self.pulled.first().ok_or("nothing is watched")?.mids;
         let closed = vec![mids[self.closes()].clone()];
@@ -233,7 +232,7 @@ impl Client {
     }
 
     fn closes(&self) -> usize {
-        usize::from(["Firefox", "werift", "aiortc"].contains(&self.row.name()))
+        usize::from(["Firefox", "werift"].contains(&self.row.name()))
     }
 
     fn pull_first_again(&mut self) -> Result<(), String> {
