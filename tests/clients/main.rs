@@ -31,6 +31,7 @@ mod pages;
 mod server;
 
 mod stack;
+mod talking;
 mod watching;
 
 mod echo;
