@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use common::counters::Drop;
+use common::counters::{Counters, Drop};
 use common::event::Event;
-use common::id::TrackId;
+use common::id::{PeerId, SubscriptionId, TrackId};
 use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
 use proto::payload::{FrameReader, red, vp8, vp9};
 use proto::rtp::{Header, elements, extend, padding_len};
@@ -14,12 +14,12 @@ use proto::srtp::{InboundStream, OpenError};
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::packet::{Element, Packet, PictureNumbers};
-use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
+use crate::kit::table::{FeedName, FeedPlace, PeerPlace, SubscriptionPlace, Table, TrackPlace};
 use crate::publish::{Arrival, Filled, Voice};
 use crate::route::{FRESH_MAX, Feed, Fresh};
-use crate::subscribe::Pick;
-use crate::tables::{Outcome, Tables, emit_new, list};
-use crate::transport::{Arrivals, Binding, Waiting};
+use crate::subscribe::{Pick, Subscription, stays_as_is};
+use crate::tables::{Outcome, Tables, emit_as_is, emit_new, list};
+use crate::transport::{Arrivals, Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -379,41 +379,66 @@ fn fan_out(tables: &mut Tables, place: FeedPlace, host: &mut impl Host) {
     // Taken out: a panic below must not bring the same packets again.
     let mut fresh = std::mem::take(&mut feed.fresh);
     for place in &feed.subscriptions {
-        let Some(subscription) = subscriptions.at_mut(*place) else { continue };
-        let peer_place = subscription.peer;
-        let Some(peer) = peers.at_mut(peer_place) else { continue };
         for &Fresh { number, arrival: now, publisher } in &fresh {
-            *serving = publisher;
             let Some((packet, plain)) = history.at(number) else { continue };
-            let Some(mut outlet) = peer.outlet() else { break };
-            let (numbers, fill) = match subscription.pick(packet, |e| feed.clock(e), now) {
-                Pick::Forward(numbers) => (numbers, false),
-                Pick::Fill(numbers) => (numbers, true),
-                Pick::Skip => continue,
-            };
-            // Faster than the subscriber's pace it waits; sound never does.
-            let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
-            if let Some(downlink) = outlet.downlink.as_deref_mut().filter(|_| paceable)
-                && downlink.is_busy(now)
-            {
-                downlink.wait(Waiting {
-                    subscription: *place,
-                    feed: subscription.feed,
-                    encoding: packet.encoding,
-                    epoch: packet.epoch,
-                    source: packet.sequence,
-                    numbers,
-                    fill,
-                    len: packet.payload_len,
-                    since: now,
-                });
-                counters.paced += 1;
-                list(paced, downlink, peer_place);
-            } else {
-                emit_new(counters, outlet, subscription, (packet, plain, fill), &numbers, host);
-            }
+            *serving = publisher;
+            let delivery = Delivery { feed: &*feed, packet, plain, now };
+            deliver((subscriptions, peers), *place, &delivery, (counters, paced), host);
         }
     }
     fresh.clear();
     feed.fresh = fresh;
+}
+
+/// A packet of a feed, as all its subscriptions get it.
+struct Delivery<'a> {
+    feed: &'a Feed<Index>,
+    packet: &'a Packet,
+    plain: &'a [u8],
+    now: Instant,
+}
+
+/// Sends a packet to one subscription, if that wants it. Never inlined: within the loop and the walk
+/// around it nothing stayed in registers.
+#[inline(never)]
+fn deliver(
+    (subscriptions, peers): (&mut Table<SubscriptionId, Subscription>, &mut Table<PeerId, Peer>),
+    place: SubscriptionPlace,
+    delivery: &Delivery<'_>,
+    (counters, paced): (&mut Counters, &mut Vec<PeerPlace>),
+    host: &mut impl Host,
+) {
+    let Delivery { packet, now, .. } = *delivery;
+    let Some(subscription) = subscriptions.at_mut(place) else { return };
+    let Some(peer) = peers.at_mut(subscription.peer) else { return };
+    let Some(mut outlet) = peer.outlet() else { return };
+    let (numbers, fill) = match subscription.pick(packet, |e| delivery.feed.clock(e), now) {
+        Pick::Forward(numbers) => (numbers, false),
+        Pick::Fill(numbers) => (numbers, true),
+        Pick::Skip => return,
+    };
+    // Faster than the subscriber's pace it waits; sound never does.
+    let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
+    if let Some(downlink) = outlet.downlink.as_deref_mut().filter(|_| paceable)
+        && downlink.is_busy(now)
+    {
+        downlink.wait(Waiting {
+            subscription: place,
+            feed: subscription.feed,
+            encoding: packet.encoding,
+            epoch: packet.epoch,
+            source: packet.sequence,
+            numbers,
+            fill,
+            len: packet.payload_len,
+            since: now,
+        });
+        counters.paced += 1;
+        list(paced, downlink, subscription.peer);
+    } else if fill || !stays_as_is(packet, &numbers) {
+        let packet = (packet, delivery.plain, fill);
+        emit_new(counters, outlet, subscription, packet, &numbers, host);
+    } else {
+        emit_as_is(counters, outlet, subscription, (packet, delivery.plain), &numbers, host);
+    }
 }

@@ -31,7 +31,7 @@ use crate::route::Feed;
 use crate::subscribe::Subscription;
 
 use crate::transport::Peer;
-pub(crate) use egress::{emit_new, list};
+pub(crate) use egress::{emit_as_is, emit_new, list};
 
 /// What became of a datagram; counted in one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -148,7 +148,7 @@ impl Prober {
     }
 
     /// Notes a packet sent and returns its cluster, 0 for none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_sent(&mut self, size: usize, now_us: i64) -> u8 {
         if self.active.is_some() { self.count(size, now_us) } else { 0 }
     }
