@@ -96,7 +96,9 @@ mod tests {
         let candidate = "a=candidate:1 1 udp 2122260223 192.0.2.1 61764 typ host ufrag EsAw\r\n";
         for text in [
             format!("a=ice-ufrag:ysXw\r\na=ice-pwd:{PWD}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"),
-            format!("m=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\na=ice-ufrag:ysXw\na=ice-pwd:{PWD}"),
+            format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\na=ice-ufrag:ysXw\na=ice-pwd:{PWD}\n"
+            ),
         ] {
             let fragment = Fragment::parse(&format!("{text}{candidate}")).unwrap();
             let ice = IceCredentials { ufrag: "ysXw".into(), pwd: PWD.into() };
