@@ -24,19 +24,17 @@ pub struct Apps {
     by_id: HashMap<String, AppIndex>,
     /// SHA-256 of each secret: equal lengths for the comparison.
     digests: Vec<[u8; 32]>,
-    /// Keys of their stream tokens.
-    stream_keys: Vec<StreamKey>,
+    /// The ids again, in the order of the digests.
+    ids: Vec<String>,
 }
 
 impl Apps {
     /// Takes over the settings' apps.
     pub fn new(apps: &[AppConfig]) -> Self {
-        let digests: Vec<_> = apps.iter().map(|app| sha256(app.secret.as_bytes())).collect();
-        let keys = apps.iter().zip(&digests).map(|(app, digest)| StreamKey::new(digest, &app.id));
         Self {
             by_id: apps.iter().enumerate().map(|(n, app)| (app.id.clone(), AppIndex(n))).collect(),
-            stream_keys: keys.collect(),
-            digests,
+            digests: apps.iter().map(|app| sha256(app.secret.as_bytes())).collect(),
+            ids: apps.iter().map(|app| app.id.clone()).collect(),
         }
     }
 
@@ -83,18 +81,20 @@ impl Apps {
         now: u64,
     ) -> Result<(), ApiError> {
         let token = token(headers)?;
-        let key = self.stream_keys.get(app.0);
-        let role = key.and_then(|key| key.role(stream, token, now));
+        let role = self.stream_key(app)?.role(stream, token, now);
         let allowed = role.is_some_and(|role| roles.contains(&role));
         if allowed || self.is_secret(app, token) { Ok(()) } else { Err(ApiError::Unauthorized) }
     }
 
-    /// The key of an app's stream tokens.
+    /// The key of an app's stream tokens, made anew of its secret's digest each time.
     ///
     /// # Errors
-    /// [`ApiError::NoApp`].
-    pub fn stream_key(&self, app: AppIndex) -> Result<&StreamKey, ApiError> {
-        self.stream_keys.get(app.0).ok_or(ApiError::NoApp)
+    /// [`ApiError::Unauthorized`] when there is no such app.
+    pub fn stream_key(&self, app: AppIndex) -> Result<StreamKey, ApiError> {
+        match (self.digests.get(app.0), self.ids.get(app.0)) {
+            (Some(digest), Some(id)) => Ok(StreamKey::new(digest, id)),
+            _ => Err(ApiError::Unauthorized),
+        }
     }
 
     fn is_secret(&self, app: AppIndex, token: &[u8]) -> bool {

@@ -33,6 +33,7 @@ mod server;
 mod stack;
 mod watching;
 
+mod broadcast;
 mod echo;
 mod matrix;
 mod party;
