@@ -1,11 +1,14 @@
 """FFmpeg's WHIP muxer as an encoder: publishes a marked picture (H.264) and a tone (Opus).
 
 Run by the test (stack.rs) with the Python that has aiortc, which brings FFmpeg as the module `av`; control.py
-says how it is told what to do. The muxer does all of WHIP, HTTP included.
+says how it is told what to do. The muxer does all of WHIP, HTTP included. Built with GnuTLS, as here, it makes
+itself a certificate of P-224, which the server does not take (ARCHITECTURE.md, section 9), so it is given one.
 """
 
 import array
 import fractions
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -29,8 +32,13 @@ class Encoder:
         self.thread = None
 
     def broadcast(self, stream, token, sender):
-        options = {"authorization": token}
-        output = av.open(whip.endpoint(stream), "w", format="whip", options=options)
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"authorization": token, **certificate(folder)}
+            output = av.open(whip.endpoint(stream), "w", format="whip", options=options)
+            self.begin(output, sender)
+
+    def begin(self, output, sender):
+        """Connects, and encodes from then on."""
         picture = output.add_stream("libx264", rate=FPS, options=PICTURE)
         picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         sound = output.add_stream("libopus", rate=RATE)
@@ -55,6 +63,15 @@ class Encoder:
         """Stops; the muxer ends its session."""
         self.stopped.set()
         self.thread.join()
+
+
+def certificate(folder):
+    """Options of the muxer that name a fresh certificate of P-256 and its key."""
+    files = {"cert_file": f"{folder}/certificate.pem", "key_file": f"{folder}/key.pem"}
+    make = "req -x509 -nodes -subj /CN=client -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+    command = ["openssl", *make.split(), "-keyout", files["key_file"], "-out", files["cert_file"]]
+    subprocess.run(command, check=True, capture_output=True)
+    return files
 
 
 def painted(sender, index):
