@@ -263,7 +263,7 @@ fn tokens_open_their_stream_and_role_and_no_other() {
     }
     // The same id and stream of another app.
     let other = place.replace(crate::http::APP, OTHER_APP);
-    let reply = ask(&server, "DELETE", &other, &[("Authorization", &bearer[15..].trim_end())], "");
+    let reply = ask(&server, "DELETE", &other, &[("Authorization", bearer[15..].trim_end())], "");
     assert_eq!(reply.status, 401);
     let secret = format!("Bearer {OTHER_SECRET}");
     assert_eq!(ask(&server, "DELETE", &other, &[("Authorization", &secret)], "").status, 404);
