@@ -70,10 +70,10 @@ def on_bytes(_channel, data, heard):
 
 
 class Connection:
-    """A session of the API and the pipeline that plays its part."""
+    """A session of the API and the pipeline that plays its part. `path` is that of another session."""
 
-    def __init__(self, description):
-        self.path = control.new_session()
+    def __init__(self, description, path=None):
+        self.path = path or control.new_session()
         self.pipeline = Gst.Pipeline.new()
         self.pipeline.connect("deep-element-added", self.on_element)
         self.pipeline.add(Gst.parse_bin_from_description(description, False))
@@ -151,8 +151,13 @@ class Client:
         return Gst.version_string().split()[-1]
 
     def publish(self, sender):
+        self.begin(sender)
+        return self.offer()
+
+    def begin(self, sender, path=None):
+        """Makes a pipeline that wants to send a sender's tone and picture."""
         sections = f"{media.tone(sender)} ! webrtc. {media.PICTURE} ! webrtc."
-        self.sending = Connection(f"{WEBRTC} {sections}")
+        self.sending = Connection(f"{WEBRTC} {sections}", path)
         for transceiver in self.sending.transceivers():
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         needed = threading.Event()
@@ -163,7 +168,6 @@ class Client:
         threading.Thread(target=media.paint_for_ever, args=painting, daemon=True).start()
         if not needed.wait(10):
             raise RuntimeError("webrtcbin does not ask for a negotiation")
-        return self.offer()
 
     def offer(self):
         body = self.sending.local("offer")
@@ -262,4 +266,5 @@ def main():
     control.serve({name: getattr(client, name) for name in control.COMMANDS})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,7 @@ mod stack;
 mod talking;
 mod watching;
 
+mod broadcast;
 mod echo;
 mod matrix;
 mod party;
