@@ -20,9 +20,6 @@ const SWITCH_MS_MAX: f64 = 1000.0;
 /// Longest time without a new picture, in milliseconds.
 const STALL_MS_MAX: f64 = 500.0;
 
-/// Longest time without a new picture in any run when a bottleneck begins, in milliseconds.
-const STALL_DOWN_MS_MAX: f64 = 2500.0;
-
 /// Largest median distance of sound and picture, in milliseconds: from here on people notice
 /// leading sound (ITU-R BT.1359-1). Chromium leaves up to 30 ms uncorrected by itself
 /// (`kMinDeltaMs` in libwebrtc's `stream_synchronization.cc`).
@@ -61,18 +58,8 @@ fn firefox_s_layers_follow_wishes() {
     follows_wishes("Firefox", &stage, &publisher, &published);
 }
 
-/// The picture must stand for no longer than elsewhere when a bottleneck begins. Of 13 runs on a machine that was
-/// busy with other work it stood for 101 to 1,513 ms, in five for more than 500: one run of three must hold the
-/// bound, each of them [`STALL_DOWN_MS_MAX`].
 #[test]
 fn a_bottleneck_takes_a_layer_and_no_more() {
-    let held = (0..3).any(|_| bottleneck() <= STALL_MS_MAX);
-    assert!(held, "three times the picture stood for more than {STALL_MS_MAX} ms");
-}
-
-/// A call that a bottleneck meets, and that recovers. Returns how long the picture stood on the way down, in
-/// milliseconds.
-fn bottleneck() -> f64 {
     let stage = Stage::start();
     let (_publisher, published) = stage.publisher(&simulcast());
     let path = LinkConfig::clean(Duration::from_millis(20));
@@ -109,14 +96,13 @@ fn bottleneck() -> f64 {
     assert!(narrow.rate("video", "frames") > 10.0);
     // Its queue of 200 ms is full within 60 ms and loses four of five packets: what the picture stands
     // still for is the feedback, the key frame, and that queue.
-    let stood = down.longest_stall();
-    assert!(stood.millis() <= STALL_DOWN_MS_MAX, "on the way down: {stood:?}");
-    for (when, samples) in [("behind the bottleneck", narrow), ("on the way up", after)] {
+    let times =
+        [("on the way down", down), ("behind the bottleneck", narrow), ("on the way up", after)];
+    for (when, samples) in times {
         let stall = samples.longest_stall();
         assert!(stall.millis() <= STALL_MS_MAX, "{when}: {stall:?}");
     }
     together("bottleneck", "after it", &page, session);
-    stood.millis()
 }
 
 /// Three layers of a moving picture, and a tone.
