@@ -3,7 +3,7 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
 //! a bare `?` and keys of their own.
 
-use crate::api::Action;
+use crate::api::{AccountAction, Action};
 use crate::error::ApiError;
 
 /// What a request is for.
@@ -16,6 +16,8 @@ pub enum Target {
         /// Which endpoint.
         endpoint: Endpoint,
     },
+    /// An endpoint of the account API.
+    Account(AccountAction),
     /// A file of the page.
     Page(PageFile),
     /// GET /metrics.
@@ -33,6 +35,8 @@ pub enum Endpoint {
     Session(String, Action),
     /// GET generate-ice-servers; needs no secret.
     IceServers,
+    /// GET usage.
+    Usage,
 }
 
 /// Files of the page.
@@ -55,6 +59,11 @@ enum Place {
     NewSession,
     Session(Action),
     IceServers,
+    Usage,
+    Apps,
+    App,
+    RotateApp,
+    Sessions,
 }
 
 /// Paths outside the API.
@@ -68,7 +77,7 @@ const PAGES: [(&str, Place); 6] = [
 ];
 
 /// Paths of the API below an app.
-const API: [(&str, Place); 11] = [
+const API: [(&str, Place); 12] = [
     ("/sessions/new", Place::NewSession),
     ("/sessions/{session}", Place::Session(Action::Read)),
     ("/sessions/{session}/tracks/new", Place::Session(Action::NewTracks)),
@@ -80,7 +89,19 @@ const API: [(&str, Place); 11] = [
     ("/sessions/{session}/datachannels/update", Place::Session(Action::UpdateChannels)),
     ("/sessions/{session}/datachannels/close", Place::Session(Action::CloseChannels)),
     ("/generate-ice-servers", Place::IceServers),
+    ("/usage", Place::Usage),
 ];
+
+/// Paths of the account API, as far as it is about apps, below its base.
+const ACCOUNT: [(&str, Place); 4] = [
+    ("/apps", Place::Apps),
+    ("/apps/{app}", Place::App),
+    ("/apps/{app}/rotate", Place::RotateApp),
+    ("/sessions", Place::Sessions),
+];
+
+/// Where the account API begins. The server is one account, whatever its id.
+const ACCOUNT_PREFIX: &str = "/client/v4/accounts/{account}/calls";
 
 /// Where an app's paths begin: with and without the version, and the page's proxy.
 const PREFIXES: [&str; 3] = ["/v1/apps/{app}", "/apps/{app}", "/page/api"];
@@ -90,12 +111,30 @@ impl Place {
     fn methods(self) -> &'static str {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
-            Place::Session(Action::Read) => "GET, HEAD",
+            Place::Session(Action::Read) | Place::Usage | Place::Sessions => "GET, HEAD",
+            Place::Apps => "GET, HEAD, POST",
+            Place::App => "GET, HEAD, PUT, DELETE",
             Place::NewSession
+            | Place::RotateApp
             | Place::Session(Action::NewTracks | Action::EstablishChannels | Action::NewChannels) => {
                 "POST"
             }
             Place::Session(_) => "PUT",
+        }
+    }
+}
+
+impl Place {
+    /// What a method does at a place of the account API.
+    fn account(self, method: &str, app: String) -> AccountAction {
+        match (self, method) {
+            (Place::Apps, "POST") => AccountAction::CreateApp,
+            (Place::Apps, _) => AccountAction::ListApps,
+            (Place::RotateApp, _) => AccountAction::RotateApp(app),
+            (Place::App, "PUT") => AccountAction::UpdateApp(app),
+            (Place::App, "DELETE") => AccountAction::DeleteApp(app),
+            (Place::App, _) => AccountAction::ReadApp(app),
+            _ => AccountAction::ListSessions,
         }
     }
 }
@@ -135,6 +174,9 @@ impl Routes {
                 insert(format!("{prefix}{path}"), place)?;
             }
         }
+        for (path, place) in ACCOUNT {
+            insert(format!("{ACCOUNT_PREFIX}{path}"), place)?;
+        }
         Ok(Self { router })
     }
 
@@ -150,11 +192,16 @@ impl Routes {
         }
         let parameter = |name| found.params.get(name).map(str::to_owned);
         let endpoint = match place {
+            Place::Apps | Place::App | Place::RotateApp | Place::Sessions => {
+                let app = parameter("app").unwrap_or_default();
+                return Ok(Target::Account(place.account(method, app)));
+            }
             Place::Page(file) => return Ok(Target::Page(file)),
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
             Place::NewSession => Endpoint::NewSession,
             Place::IceServers => Endpoint::IceServers,
+            Place::Usage => Endpoint::Usage,
             Place::Session(action) => {
                 Endpoint::Session(parameter("session").unwrap_or_default(), action)
             }
@@ -165,6 +212,11 @@ impl Routes {
     /// Whether a path belongs to the API that other origins may call (CORS).
     pub fn is_api(path: &str) -> bool {
         path.starts_with("/v1/apps/") || path.starts_with("/apps/")
+    }
+
+    /// Whether a path belongs to the account API, whose errors have an envelope of their own.
+    pub fn is_account(path: &str) -> bool {
+        path.starts_with("/client/v4/")
     }
 
     /// Whether a path belongs to the page's proxy.
@@ -179,6 +231,7 @@ impl Endpoint {
         match self {
             Endpoint::NewSession => "sessions_new",
             Endpoint::IceServers => "generate_ice_servers",
+            Endpoint::Usage => "usage",
             Endpoint::Session(_, Action::Read) => "session",
             Endpoint::Session(_, Action::NewTracks) => "tracks_new",
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",
@@ -197,6 +250,8 @@ impl Target {
     pub fn name(&self) -> &'static str {
         match self {
             Target::Api { endpoint, .. } => endpoint.name(),
+            Target::Account(AccountAction::ListSessions) => "account_sessions",
+            Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
@@ -228,6 +283,15 @@ mod tests {
         for path in ["/v2/apps/a/sessions/new", "/apps/a", "/apps/a/b/sessions/new", "//", "/../"] {
             assert_eq!(routes.find("POST", path), Err(ApiError::NoEndpoint), "{path}");
         }
+        let account = |method, path: &str| {
+            routes.find(method, &format!("/client/v4/accounts/me/calls{path}"))
+        };
+        let delete = Ok(Target::Account(AccountAction::DeleteApp("a".into())));
+        assert_eq!(account("DELETE", "/apps/a"), delete);
+        assert_eq!(account("GET", "/apps"), Ok(Target::Account(AccountAction::ListApps)));
+        let wrong = Err(ApiError::MethodNotAllowed("GET, HEAD, PUT, DELETE"));
+        assert_eq!(account("PATCH", "/apps/a"), wrong);
+        assert_eq!(account("GET", "/turn_keys"), Err(ApiError::NoEndpoint));
         let wrong = routes.find("GET", "/apps/a/sessions/s/renegotiate");
         assert_eq!(wrong, Err(ApiError::MethodNotAllowed("PUT")));
         assert_eq!(routes.find("GET", "/page/api/sessions/s").map(|t| t.name()), Ok("session"));

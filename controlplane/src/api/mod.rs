@@ -16,6 +16,8 @@ mod update;
 mod renegotiate;
 mod establish;
 mod channels;
+mod account;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +29,8 @@ use crate::auth::AppIndex;
 use crate::error::ApiError;
 use crate::state::{Node, Session};
 
+pub use account::{AccountAction, account, failure};
+
 /// What every handler gets.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -34,6 +38,8 @@ pub struct Call {
     pub node: Arc<Node>,
     /// The authorised app.
     pub app: AppIndex,
+    /// The path's query, as sent.
+    pub query: String,
     /// The request's body.
     pub body: Bytes,
     /// When the request was complete.
@@ -85,6 +91,14 @@ pub enum Action {
 /// See [`ApiError`].
 pub async fn new_session(call: &Call) -> Result<Reply, ApiError> {
     sessions::create(call).await
+}
+
+/// GET usage.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn usage(call: &Call) -> Result<Reply, ApiError> {
+    usage::read(call).await
 }
 
 /// An endpoint of one session: counts the request against the session's rate, then acts.

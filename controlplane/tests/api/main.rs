@@ -15,4 +15,6 @@ mod media;
 mod layers;
 mod channels;
 mod replay;
+mod account;
+mod usage;
 mod coverage;
