@@ -23,6 +23,7 @@ pub mod meter;
 mod metrics;
 mod page;
 mod start;
+pub mod cli;
 
 pub use config::Config;
 pub use start::{Running, StartError, start};

@@ -1,4 +1,4 @@
-//! The binary: settings, start, banner, signals, stop.
+//! The binary: settings, start, banner, signals, stop; or one of the operator's commands.
 //!
 //! The banner on standard output is the only place that ever shows a secret, and only one that was
 //! generated for this run. Logs go to standard error.
@@ -8,8 +8,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use controlplane::config::{Config, Refusal};
-use controlplane::{Running, start};
+use controlplane::config::{Config, Refusal, Task};
+use controlplane::{Running, cli, start};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -19,8 +19,8 @@ const APPS_SHOWN: usize = 10;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let config = match Config::from_args(std::env::args_os()) {
-        Ok(config) => config,
+    let (config, task) = match Config::with_task(std::env::args_os()) {
+        Ok(asked) => asked,
         Err(Refusal::Command(error)) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
@@ -30,6 +30,12 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if task != Task::Serve {
+        return match cli::run(&config, task) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
     log_to_stderr(&config.log);
     let state = config.state.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -118,12 +118,7 @@ async fn stored<T: Send + 'static>(
 /// The name in a body, if it has one.
 fn name(body: &Bytes) -> Result<Option<String>, ApiError> {
     let AppRequest { name } = decode(body)?;
-    let wrong = |name: &String| name.len() > apps::NAME_MAX || name.chars().any(char::is_control);
-    if name.as_ref().is_some_and(wrong) {
-        let text = format!("name: at most {} bytes without control characters", apps::NAME_MAX);
-        return Err(ApiError::Decoding(text));
-    }
-    Ok(name)
+    name.map(apps::name).transpose().map_err(ApiError::Decoding)
 }
 
 fn credentials() -> Result<Credentials, ApiError> {

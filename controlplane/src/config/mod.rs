@@ -4,6 +4,7 @@
 //! wrong setting is refused with the flag, variable or file line it stands in and the reason. Never
 //! puts a secret into an error or into `Debug`.
 
+mod commands;
 mod settings;
 mod sources;
 #[cfg(test)]
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sources::{Layers, Raw};
+
+pub use commands::{AppTask, Task};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -184,8 +187,17 @@ impl Config {
     /// [`Refusal::Command`] for help, version and unknown flags; [`Refusal::Setting`] for a value
     /// that is refused. The process prints it and ends.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
+        Self::with_task(args).map(|(config, _)| config)
+    }
+
+    /// [`Config::from_args`] with what the binary is asked to do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_task(args: impl IntoIterator<Item = OsString>) -> Result<(Self, Task), Refusal> {
         let matches = sources::command().try_get_matches_from(args).map_err(Refusal::Command)?;
-        Ok(Self::from_layers(&sources::read(&matches)?)?)
+        let config = Self::from_layers(&sources::read(&matches)?)?;
+        Ok((config, commands::task(&matches)))
     }
 
     fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {

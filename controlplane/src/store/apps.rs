@@ -51,6 +51,17 @@ impl Credentials {
     }
 }
 
+/// A name that an app can have.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn name(name: String) -> Result<String, String> {
+    if name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(format!("name: at most {NAME_MAX} bytes without control characters"));
+    }
+    Ok(name)
+}
+
 /// What a query for an [`App`] selects.
 macro_rules! columns {
     () => {

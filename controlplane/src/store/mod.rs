@@ -189,6 +189,14 @@ fn work(mut connection: Connection, jobs: &Receiver<Job>) {
     }
 }
 
+/// Whether a directory can hold our database, or does: changes nothing and waits for nobody.
+///
+/// # Errors
+/// [`StoreError::Place`], [`StoreError::Exposed`], [`StoreError::Newer`], [`StoreError::Unsound`].
+pub fn check(directory: &Path) -> Result<(), StoreError> {
+    place::check(directory)
+}
+
 /// Seconds since 1970 by the wall clock.
 pub fn unix_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! is looked at before it is written to. Called by `mod.rs` at start.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -17,15 +18,8 @@ const OTHERS: u32 = 0o077;
 /// Opens the database of a directory. The file is the lock on the directory: it is held while it is
 /// open, also by a process that is killed.
 pub(super) fn open(directory: &Path) -> Result<(Connection, File), StoreError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Place { path, source }
-    };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
-    let mode = directory.metadata().map_err(at(directory))?.mode();
-    if mode & OTHERS != 0 {
-        return Err(StoreError::Exposed { path: directory.to_owned() });
-    }
+    private_directory(directory)?;
     let path = directory.join(LOCK);
     let lock = private(&path).map_err(at(&path))?;
     match lock.try_lock() {
@@ -48,11 +42,41 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, File), StoreError> {
     Ok((connection, lock))
 }
 
+/// Looks at a directory and what is in it, if it is there.
+pub(super) fn check(directory: &Path) -> Result<(), StoreError> {
+    if !directory.try_exists().map_err(at(directory))? {
+        return Ok(());
+    }
+    private_directory(directory)?;
+    let path = directory.join(DATABASE);
+    match path.metadata() {
+        Ok(file) if file.len() > 0 => look(&path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StoreError::Place { path, source }),
+    }
+}
+
+fn private_directory(directory: &Path) -> Result<(), StoreError> {
+    let mode = directory.metadata().map_err(at(directory))?.mode();
+    if mode & OTHERS == 0 {
+        Ok(())
+    } else {
+        Err(StoreError::Exposed { path: directory.to_owned() })
+    }
+}
+
+/// Says where the system failed.
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::Place { path, source }
+}
+
 /// Looks at an existing database without changing a byte of it.
 ///
 /// # Errors
 /// [`StoreError::Newer`], [`StoreError::Unsound`].
-pub(super) fn look(path: &Path) -> Result<(), StoreError> {
+fn look(path: &Path) -> Result<(), StoreError> {
     let unsound = |reason: String| StoreError::Unsound { path: path.to_owned(), reason };
     let failed = |error: rusqlite::Error| unsound(error.to_string());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
