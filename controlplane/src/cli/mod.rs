@@ -64,8 +64,8 @@ fn print(text: &str) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
-/// Lines whose columns are as wide as their widest cell; the last column is not padded. Numbers stand
-/// to the right.
+/// Lines whose columns are as wide as their widest cell. Numbers stand to the right, except in the
+/// last column.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -73,20 +73,17 @@ fn table(rows: &[Vec<String>]) -> String {
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let number =
-                cell.starts_with(|c: char| c.is_ascii_digit()) && cell.parse::<f64>().is_ok();
-            let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let (before, behind) = if number { (gap.as_str(), "") } else { ("", gap.as_str()) };
-            line.push_str(&format!("{before}{cell}{behind}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            match cell.parse::<f64>() {
+                Ok(_) if column + 1 < row.len() => format!("{cell:>width$}"),
+                _ => format!("{cell:<width$}"),
+            }
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A row of a [`table`].
@@ -101,7 +98,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [row!["id", "n", "name"], row!["a1", 12, "x y"], row!["b", 3, ""]];
-        assert_eq!(table(&rows), "id  n   name\na1  12  x y\nb    3\n");
+        let rows = [row!["id", "n", "name"], row!["a1", 12, "x y"], row!["b", 3, 7]];
+        assert_eq!(table(&rows), "id  n   name\na1  12  x y\nb    3  7\n");
     }
 }

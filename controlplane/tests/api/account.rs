@@ -13,9 +13,14 @@ fn server() -> Server {
     Server::with(Config { account_token: Some(Secret(TOKEN.into())), ..config() })
 }
 
-/// A call with a token and a JSON body, as the Cloudflare SDK makes it.
+/// A call with a token and a JSON body, with the headers of the Cloudflare SDK (npm `cloudflare`
+/// 7.3.0), as far as they are not the transport's.
 pub(crate) fn call(server: &Server, method: &str, path: &str, body: Value) -> Answer {
-    let headers = format!("Authorization: Bearer {TOKEN}\r\nAccept: application/json\r\n");
+    let headers = format!(
+        "Accept: application/json\r\nUser-Agent: Cloudflare/JS 7.3.0\r\napi-version: 2026-11-25\r\n\
+         X-Stainless-Retry-Count: 0\r\nX-Stainless-Lang: js\r\nauthorization: Bearer {TOKEN}\r\n\
+         accept-language: *\r\nsec-fetch-mode: cors\r\naccept-encoding: gzip, deflate\r\n"
+    );
     let body = if body.is_null() { String::new() } else { body.to_string() };
     server.send(method, &format!("{BASE}{path}"), &headers, &body)
 }
