@@ -173,5 +173,7 @@ fn sessions(node: &Node) -> Vec<Value> {
             "egressBytes": used.egress,
         })
     };
-    node.all_sessions().iter().map(line).collect()
+    let mut sessions = node.all_sessions();
+    sessions.sort_by_key(|session| session.created);
+    sessions.iter().map(line).collect()
 }

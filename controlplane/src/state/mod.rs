@@ -258,13 +258,10 @@ impl Node {
         tracing::info!(app = id, "app deleted");
     }
 
-    /// The sessions that did not end, the oldest first.
+    /// The sessions that did not end, in any order.
     pub fn all_sessions(&self) -> Vec<Arc<Session>> {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = sessions.values().cloned().collect();
-        drop(sessions);
-        all.sort_by_key(|session| session.created);
-        all
+        sessions.values().cloned().collect()
     }
 
     /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`], and rolls back offers

@@ -66,13 +66,13 @@ pub enum StoreError {
         reason: String,
     },
     /// The database failed: no room, most likely.
-    #[error("state: {0}")]
+    #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
     /// Too much work waits.
-    #[error("state: too much to write at once")]
+    #[error("too much to write at once")]
     Busy,
     /// The store's thread ended.
-    #[error("state: not running")]
+    #[error("not running")]
     Ended,
 }
 
