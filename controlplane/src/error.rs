@@ -71,6 +71,13 @@ pub enum ApiError {
     Store,
 }
 
+/// The contract's words for a session without connectivity.
+const SESSION_GONE: &str =
+    "Session appears to be disconnected. Please check if the PeerConnection is connected.";
+/// And for one that has none yet.
+const NOT_READY: &str = "Session is not ready yet. Please ensure the PeerConnection is connected \
+                         before making this request";
+
 impl ApiError {
     /// Status, code and text: the table.
     pub fn parts(&self) -> (u16, &'static str, String) {
@@ -93,20 +100,8 @@ impl ApiError {
             }
             Self::SdpMalformed(text) => (400, "invalid_session_description", text.clone()),
             Self::SdpOrder(text) => (406, "invalid_session_description", text.clone()),
-            Self::SessionGone => (
-                410,
-                "session_error",
-                "Session appears to be disconnected. Please check if the PeerConnection is \
-                 connected."
-                    .into(),
-            ),
-            Self::NotReady => (
-                425,
-                "session_error",
-                "Session is not ready yet. Please ensure the PeerConnection is connected before \
-                 making this request"
-                    .into(),
-            ),
+            Self::SessionGone => (410, "session_error", SESSION_GONE.into()),
+            Self::NotReady => (425, "session_error", NOT_READY.into()),
             Self::NoChannels => (
                 425,
                 "session_error",
