@@ -58,7 +58,8 @@ fn emit(
     (title, numbered): (&mut Title, bool),
     host: &mut impl Host,
 ) -> bool {
-    let Outlet { seal, to, extensions, downlink, sent } = outlet;
+    let Outlet { keys, to, extensions, downlink } = outlet;
+    let seal = &keys.seal;
     let Some(slot) = host.reserve() else {
         counters.drop(Drop::NoSendSlot);
         return false;
@@ -79,7 +80,7 @@ fn emit(
         counters.drop(Drop::TooLong);
         return false;
     };
-    send(counters, sent, host, *to, len);
+    send(counters, &mut keys.sent, host, *to, len);
     if let Some(downlink) = downlink {
         downlink.charge(len);
         if let Some(number) = transport_sequence {

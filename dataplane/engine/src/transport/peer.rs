@@ -71,29 +71,32 @@ pub(crate) struct Peer {
 pub(crate) struct Traffic {
     /// Of authentic datagrams from it.
     pub received: u64,
-    /// Sent to it.
+    /// Sent to it, but for what [`Keys::sent`] counts.
     pub sent: u64,
 }
 
-struct Keys {
+/// The keys of a finished handshake.
+pub(crate) struct Keys {
     open: Open,
-    seal: Seal,
+    /// For what leaves.
+    pub seal: Seal,
+    /// UDP payload bytes of media and padding sent since the peer's traffic was last reported: here,
+    /// because whoever seals them has these keys in hand and nothing else to look up.
+    pub sent: u64,
     /// Index of the next SRTCP packet (31 bits; RFC 3711 section 3.4).
     rtcp_index: u32,
 }
 
 /// What it takes to send a packet to a peer.
 pub(crate) struct Outlet<'a> {
-    /// Key.
-    pub seal: &'a Seal,
+    /// Key, and the count of what it sealed.
+    pub keys: &'a mut Keys,
     /// Address.
     pub to: &'a TransportAddress,
     /// Ids of header extensions.
     pub extensions: &'a ExtensionMap,
     /// Estimate and pacing.
     pub downlink: Option<&'a mut Downlink>,
-    /// Bytes sent.
-    pub sent: &'a mut u64,
 }
 
 impl Peer {
@@ -133,6 +136,7 @@ impl Peer {
         self.keys = Some(Box::new(Keys {
             open: Open::new(keying, server),
             seal: Seal::new(keying, !server),
+            sent: 0,
             rtcp_index: 0,
         }));
     }
@@ -151,17 +155,17 @@ impl Peer {
     /// The same, with the way down and the names that packets carry, for whoever seals a packet.
     pub(crate) fn outlet(&mut self) -> Option<Outlet<'_>> {
         Some(Outlet {
-            seal: &self.keys.as_ref()?.seal,
+            keys: self.keys.as_deref_mut()?,
             to: self.ice.selected_path()?,
             extensions: &self.extensions,
             downlink: self.downlink.as_deref_mut(),
-            sent: &mut self.traffic.sent,
         })
     }
 
     /// What to report of its traffic, counted from zero again; None when there was none.
     pub(crate) fn take_traffic(&mut self) -> Option<Event> {
-        let Traffic { received, sent } = std::mem::take(&mut self.traffic);
+        let Traffic { received, mut sent } = std::mem::take(&mut self.traffic);
+        sent += self.keys.as_mut().map_or(0, |keys| std::mem::take(&mut keys.sent));
         (received | sent != 0).then_some(Event::Traffic { peer: self.id, received, sent })
     }
 
