@@ -158,6 +158,11 @@ impl EventLane {
         (Self { lane, lost: Arc::clone(&lost) }, receiver, lost)
     }
 
+    /// Whether at least half of the lane is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lane.len() <= limits::EVENT_LANE / 2
+    }
+
     /// Reports an event. Never blocks: a full lane loses it, which means that the control plane
     /// stopped reading, and is logged once.
     pub(crate) fn push(&self, event: Event) {
@@ -237,7 +242,8 @@ mod tests {
     fn a_full_event_lane_counts_and_does_not_block() {
         let (lane, receiver, lost) = EventLane::new();
         let event = Event::Claimed { peer: PeerId::new(0, 0), core: CoreId(0) };
-        for _ in 0..limits::EVENT_LANE + 3 {
+        for pushed in 0..limits::EVENT_LANE + 3 {
+            assert_eq!(lane.has_room(), pushed <= limits::EVENT_LANE / 2, "{pushed}");
             lane.push(event.clone());
         }
         assert_eq!(receiver.len(), limits::EVENT_LANE);

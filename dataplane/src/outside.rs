@@ -52,6 +52,10 @@ impl Host for Outside<'_> {
         self.events.push(event);
     }
 
+    fn is_heard(&self) -> bool {
+        self.events.has_room()
+    }
+
     fn claim(&mut self, peer: PeerId) -> Claim {
         self.claims.claim(peer, self.core)
     }

@@ -11,6 +11,9 @@ use str0m::config::DtlsVersion;
 use crate::link::LinkConfig;
 use crate::peer::{PUBLISHER_TYPES, PeerConfig, SUBSCRIBER_TYPES};
 
+/// MIDs in order of use within one peer.
+pub const MIDS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+
 /// How a simulation is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct SimConfig {

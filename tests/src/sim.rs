@@ -25,12 +25,9 @@ use crate::oracle::{self, Oracle, StreamReport};
 use crate::peer::{Peer, StreamSpec};
 use crate::probe;
 use crate::random::Random;
-pub use crate::scenario::{Join, SimConfig};
+pub use crate::scenario::{Join, MIDS, SimConfig};
 use crate::source::{Rung, Shape, Source};
 use crate::world::{CoreHost, What, World, ip_bits};
-
-/// MIDs in order of use within one peer.
-pub const MIDS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
 
 struct Watch {
     client: usize,
@@ -258,6 +255,11 @@ impl Sim {
         let now = self.world.now;
         self.world.schedule(now, What::ToServer { from, owner: None, bytes });
         self.run(now, |_| false);
+    }
+
+    /// Lets the control plane fall behind with its events, or catch up.
+    pub fn set_heard(&mut self, heard: bool) {
+        self.world.heard = heard;
     }
 
     /// Sends a command to a core, behind those under way.

@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// Send slots the driver still has in this turn; refilled by the run loop.
     pub(crate) slots: usize,
     pub(crate) lane_depth: usize,
+    /// Whether the control plane keeps up with its events.
+    pub(crate) heard: bool,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     lanes: Vec<VecDeque<(FrameHeader, Vec<u8>)>>,
@@ -87,6 +89,7 @@ impl World {
             runs: 0,
             slots: usize::MAX,
             lane_depth,
+            heard: true,
             queue: BinaryHeap::new(),
             order: 0,
             lanes: (0..cores * cores).map(|_| VecDeque::new()).collect(),
@@ -186,6 +189,10 @@ impl Host for CoreHost<'_> {
         let was = probe::set_in_engine(false);
         self.world.events.push(event);
         probe::set_in_engine(was);
+    }
+
+    fn is_heard(&self) -> bool {
+        self.world.heard
     }
 
     fn claim(&mut self, peer: PeerId) -> Claim {

@@ -319,6 +319,10 @@ impl Host for Memory {
         self.events.push(event);
     }
 
+    fn is_heard(&self) -> bool {
+        true
+    }
+
     fn claim(&mut self, _: PeerId) -> Claim {
         Claim::Mine
     }

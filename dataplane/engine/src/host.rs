@@ -29,6 +29,10 @@ pub trait Host {
     /// Reports to the control plane. Never blocks, never loses.
     fn event(&mut self, event: Event);
 
+    /// Whether the control plane keeps up with its events. While it does not, what can be reported later
+    /// is, so that there is room for what cannot.
+    fn is_heard(&self) -> bool;
+
     /// Tries to make this core the home of `peer` (one compare-and-swap).
     fn claim(&mut self, peer: PeerId) -> Claim;
 }

@@ -112,6 +112,7 @@ fn serve_peer(
     tables.expire_channels(place, now, host);
     let Some(peer) = tables.peers.at_mut(place) else { return };
     if (round + place.number() / PHASES).is_multiple_of(TRAFFIC_ROUNDS)
+        && host.is_heard()
         && let Some(traffic) = peer.take_traffic()
     {
         host.event(traffic);
