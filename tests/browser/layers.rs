@@ -104,7 +104,7 @@ fn bottleneck_takes_a_layer(who: &str, stage: &Stage, page: &Page, published: &P
     let down = Samples::settle(page, session, DOWN_MAX, flows);
     report(&format!("{who}, going down"), &down);
     let (start, before) = (Instant::now(), relay.tally(Way::Down));
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(6));
     let sent = relay.tally(Way::Down).bytes - before.bytes;
     let sent = sent as f64 / start.elapsed().as_secs_f64();
     let narrow = Samples::take(page, session);

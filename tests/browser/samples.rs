@@ -136,5 +136,8 @@ impl Samples {
 fn stalls_are_what_two_looks_saw() {
     let row = |at: u32, frames: u32| json!({ "at": at, "video": { "frames": frames } });
     let rows = vec![row(0, 1), row(100, 4), row(200, 4), row(300, 4), row(900, 5), row(1000, 9)];
-    assert_eq!(Samples(rows).longest_stall(), Stall { from: 100.0, to: 300.0 });
+    let samples = Samples(rows);
+    assert_eq!(samples.longest_stall(), Stall { from: 100.0, to: 300.0 });
+    assert_eq!(samples.until("video", "frames", |frames| frames > 4.0), Some(900.0));
+    assert_eq!(samples.until("video", "frames", |frames| frames > 9.0), None);
 }
