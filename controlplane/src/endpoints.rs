@@ -1,7 +1,7 @@
 //! Every path and method of the server on one page.
 //!
-//! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
-//! a bare `?` and keys of their own.
+//! `server.rs` asks [`Routes::find`] for each request. Query strings choose nothing here: clients
+//! send a bare `?` and keys of their own.
 
 use crate::api::{AccountAction, Action, Protocol, StreamAction};
 use crate::error::ApiError;
@@ -145,9 +145,7 @@ impl Place {
             Place::Session(_) => "PUT",
         }
     }
-}
 
-impl Place {
     /// What a method does at a place of the account API.
     fn account(self, method: &str, app: String) -> AccountAction {
         match (self, method) {

@@ -173,9 +173,7 @@ impl Responder {
             return Err(ApiError::AccountUnauthorized);
         }
         let body = self.body(request).await?;
-        let reply = api::account(&self.node, action, &body).await?;
-        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-        Ok(json(status, reply.body))
+        Ok(encode(api::account(&self.node, action, &body).await?))
     }
 
     /// Reads the body within its limits of size and time.
