@@ -50,6 +50,8 @@ pub(super) struct Guard {
 pub(super) enum Admitted {
     /// An INIT with this initiate tag (RFC 9260 section 3.3.2).
     Init(u32),
+    /// The answer to one.
+    InitAck,
     /// Anything else.
     Other,
 }
@@ -79,8 +81,8 @@ struct Demand {
 }
 
 impl Guard {
-    /// Decides on a packet that arrived. `up`: whether the association is established; `open`:
-    /// whether the library knows a stream.
+    /// Decides on a packet that arrived. `up`: whether the association is established, or the remote side
+    /// answered our INIT; `open`: whether the library knows a stream.
     ///
     /// # Errors
     /// What is to become of a packet that may not pass.
@@ -232,9 +234,7 @@ fn look_at_init(kind: u8, value: &[u8], demand: &mut Demand) -> Result<(), Refus
     let (Some(tag), Some(tsn)) = (u32_at(value, 0), u32_at(value, 12)) else {
         return Err(Refusal::Drop);
     };
-    if kind == INIT {
-        demand.admitted = Admitted::Init(tag);
-    }
+    demand.admitted = if kind == INIT { Admitted::Init(tag) } else { Admitted::InitAck };
     demand.start = Some(tsn.wrapping_sub(1));
     Ok(())
 }

@@ -97,13 +97,25 @@ pub struct Sctp {
 enum State {
     /// Nothing was exchanged.
     Idle,
-    /// The library shakes hands; the remote INIT's tag, if it began.
-    Starting(Box<Backend>, Option<u32>),
+    /// The library shakes hands.
+    Starting(Box<Backend>, Begun),
     Up(Box<Backend>),
     /// Ended; not said yet.
     Ended,
     /// Ended. Answers nothing.
     Dead,
+}
+
+/// Whose INIT counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Begun {
+    /// Ours, until the remote side sends one.
+    Ours,
+    /// Ours: the remote side answered it, and is up once it has our COOKIE ECHO. An INIT that comes
+    /// now was sent before (RFC 9260 section 5.2.1).
+    Answered,
+    /// The remote one of this tag.
+    Remote(u32),
 }
 
 impl Sctp {
@@ -155,23 +167,29 @@ impl Sctp {
         }
         self.drained = false;
         let up = self.is_up();
-        let (mut backend, tag) = match &mut self.state {
-            State::Starting(backend, tag) => (Some(backend), *tag),
+        let (mut backend, begun) = match &mut self.state {
+            State::Starting(backend, begun) => (Some(backend), Some(begun)),
             State::Up(backend) => (Some(backend), None),
             State::Idle => (None, None),
             State::Ended | State::Dead => return false,
         };
+        let settled = up || begun.as_deref() == Some(&Begun::Answered);
         let open = |stream| backend.as_mut().is_some_and(|backend| backend.exists(stream));
-        match self.guard.admit(packet, up, open) {
+        match self.guard.admit(packet, settled, open) {
             Err(Refusal::Drop) => return false,
             Err(Refusal::End) => {
                 self.end();
                 return false;
             }
             // Another INIT than the one we know, or both sides began: the remote one's counts.
-            Ok(Admitted::Init(new)) if tag != Some(new) => {
+            Ok(Admitted::Init(new)) if begun.as_deref() != Some(&Begun::Remote(new)) => {
                 self.begin_at = None;
-                self.state = State::Starting(Box::new(Backend::server()), Some(new));
+                self.state = State::Starting(Box::new(Backend::server()), Begun::Remote(new));
+            }
+            Ok(Admitted::InitAck) => {
+                if let Some(begun) = begun.filter(|begun| **begun == Begun::Ours) {
+                    *begun = Begun::Answered;
+                }
             }
             Ok(_) => {}
         }
@@ -189,7 +207,7 @@ impl Sctp {
         if self.begin_at.is_some_and(|at| at <= now) {
             self.begin_at = None;
             self.state = match Backend::client(self.remote_port) {
-                Some(backend) => State::Starting(Box::new(backend), None),
+                Some(backend) => State::Starting(Box::new(backend), Begun::Ours),
                 None => State::Ended,
             };
         }
@@ -370,7 +388,8 @@ impl Sctp {
 const SERVER_EVENTS: &str = "server-events";
 const SERVER_EVENTS_STREAM: u16 = 0;
 const RELIABLE: Reliability = Reliability { ordered: true, limit: ReliabilityLimit::Never };
-/// How long the remote side has to begin. Chosen: all that were seen do within a round trip.
+/// How long the remote side has to begin. Chosen: all that were seen do within a round trip, unless their
+/// INIT came before the control plane's word of the association; Chromium repeats that after 1 s.
 const BEGIN_AFTER: Duration = Duration::from_secs(1);
 /// Longest packet. With a DTLS record (37 bytes in 1.2 with GCM) that is a datagram of 1,200.
 const PACKET_MAX: usize = 1_163;

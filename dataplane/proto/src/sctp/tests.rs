@@ -81,6 +81,28 @@ fn message(text: bool, bytes: impl Into<Bytes>) -> Message {
 }
 
 #[test]
+fn an_init_that_crosses_the_answer_to_ours_changes_nothing() {
+    let now = Instant::now() + BEGIN_AFTER;
+    let mut pair = Pair {
+        ends: [Sctp::new(&FACTS), Sctp::new(&FACTS)],
+        now,
+        outputs: [Vec::new(), Vec::new()],
+        refused: 0,
+    };
+    let mut late = Sctp::new(&FACTS);
+    for end in [&mut pair.ends[0], &mut late] {
+        end.start(now - BEGIN_AFTER);
+        end.on_deadline(now);
+    }
+    let [ours, remote] = &mut pair.ends;
+    assert!(remote.on_packet(&ours.poll_packet(now).unwrap(), now), "our INIT");
+    assert!(ours.on_packet(&remote.poll_packet(now).unwrap(), now), "the answer");
+    assert!(!ours.on_packet(&late.poll_packet(now).unwrap(), now), "an INIT sent before it");
+    pair.exchange();
+    assert!(pair.ends.iter().all(Sctp::is_up));
+}
+
+#[test]
 fn messages_keep_their_kind_and_their_borders() {
     let mut pair = Pair::up();
     let sent = [
