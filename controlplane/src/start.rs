@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
 use crate::state::{EventThread, Node, announced_addresses};
+use crate::tls::{Certificates, TlsError};
 
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
 /// the media threads need the rest.
@@ -35,6 +36,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The certificate cannot be served.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// No address to tell clients.
     #[error("announce: the host has no address clients could reach; name one with --announce")]
     NothingToAnnounce,
@@ -57,6 +61,8 @@ pub enum StartError {
 pub struct Running {
     /// Where the API and the page are.
     pub http_addr: SocketAddr,
+    /// Whether they are served over HTTPS.
+    pub https: bool,
     /// Port of all media.
     pub media_port: u16,
     /// Whether media may come over TCP too.
@@ -87,6 +93,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         true => vec![generated_app(&random)?],
         false => config.apps.clone(),
     };
+    let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
         .thread_name("fanfall-http")
@@ -112,19 +119,21 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
-        metrics: Metrics::new(node.clone()),
+        metrics: Metrics::new(node.clone(), certificates.as_ref().map(|one| one.expiry())),
         limits: config.limits,
         page: config.page,
         loopback: http_addr.ip().is_loopback(),
     });
     let events = EventThread::start(node.clone())?;
+    let https = certificates.is_some();
     let (stop, stopped) = watch::channel(false);
     let serving = std::thread::Builder::new().name("fanfall-serve".into()).spawn(move || {
-        runtime.block_on(server::serve(listener, responder, config.limits, stopped));
+        runtime.block_on(server::serve(listener, responder, config.limits, certificates, stopped));
     })?;
     tracing::info!(%http_addr, media_port, "serving");
     Ok(Running {
         http_addr,
+        https,
         media_port,
         media_tcp: config.media_tcp,
         announced,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod http;
+mod https;
 mod rtc;
 mod contract;
 mod limits;
