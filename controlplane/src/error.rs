@@ -6,6 +6,7 @@
 //! clients of this API know from elsewhere are kept word for word.
 
 use crate::sdp::{SdpError, SdpErrorKind};
+use crate::wire::ErrorReply;
 
 /// A request that failed as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,7 +139,8 @@ impl ApiError {
     /// The reply's body.
     pub fn body(&self) -> Vec<u8> {
         let (_, code, text) = self.parts();
-        serde_json::json!({ "errorCode": code, "errorDescription": text }).to_string().into_bytes()
+        let reply = ErrorReply { error_code: code, error_description: text };
+        serde_json::to_vec(&reply).unwrap_or_else(|_| b"{}".to_vec())
     }
 }
 

@@ -21,6 +21,7 @@ pub mod state;
 pub mod push;
 mod slots;
 mod metrics;
+mod openapi;
 mod page;
 mod start;
 
