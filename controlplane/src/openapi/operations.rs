@@ -249,6 +249,16 @@ fn of_session(action: Action, schemas: &mut Schemas) -> Operation {
         .takes::<RenegotiateRequest>(schemas)
         .gives::<RenegotiateReply>(200, "Nothing more; the answer to an offer.", schemas)
         .fails(DESCRIPTION),
+        Action::EstablishChannels
+        | Action::NewChannels
+        | Action::UpdateChannels
+        | Action::CloseChannels => of_channels(action, schemas),
+    }
+    .fails(SESSION)
+}
+
+fn of_channels(action: Action, schemas: &mut Schemas) -> Operation {
+    match action {
         Action::EstablishChannels => Operation::of_app(
             "datachannels_establish",
             "Gives a session a transport for data channels",
@@ -275,12 +285,11 @@ fn of_session(action: Action, schemas: &mut Schemas) -> Operation {
                 .gives::<ChannelsReply>(200, "An entry per channel.", schemas)
                 .fails(PARAMS)
         }
-        Action::CloseChannels => Operation::of_app("datachannels_close", "Ends data channels", "")
+        _ => Operation::of_app("datachannels_close", "Ends data channels", "")
             .takes::<ChannelsRequest>(schemas)
             .gives::<ChannelsReply>(200, "An entry per channel.", schemas)
             .fails(PARAMS),
     }
-    .fails(SESSION)
 }
 
 /// Where streams are published and watched.
