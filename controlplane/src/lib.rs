@@ -23,6 +23,7 @@ mod slots;
 mod metrics;
 mod openapi;
 mod page;
+mod host;
 mod start;
 
 pub use config::Config;

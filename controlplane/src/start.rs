@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::auth::Apps;
 use crate::config::{AppConfig, Config, Driver};
 use crate::endpoints::{RouteError, Routes};
+use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
@@ -108,9 +109,15 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         let _context = runtime.enter();
         TcpListener::from_std(listener)?
     };
-    let plane = DataPlane::start(media(&config, &random)?)?;
+    let media = media(&config, &random)?;
+    let socket_buffer = media.socket_buffer;
+    let plane = DataPlane::start(media)?;
     let (media_port, driver, cores) = (plane.port(), plane.driver(), plane.cores());
     let fallback_reason = plane.fallback_reason().map(str::to_owned);
+    let host = Host::look(socket_buffer);
+    for advice in host.iter().flat_map(|it| it.advice(socket_buffer, plane.fallback_reason())) {
+        tracing::warn!("{advice}");
+    }
     let announced = announced_addresses(&config, media_port);
     if announced.is_empty() {
         return Err(StartError::NothingToAnnounce);
