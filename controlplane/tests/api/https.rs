@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use controlplane::Config;
 use controlplane::config::HttpLimits;
 use controlplane::tls::TlsFiles;
+use http_body_util::BodyExt;
 use hyper::{Request, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -20,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use crate::http::{APP, SECRET, Server, config};
 
 /// A certificate for the loopback address, put into the folder with its key.
-fn certify(folder: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(folder: &Path) -> CertificateDer<'static> {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let cert = params.self_signed(&key).unwrap();
@@ -34,7 +35,7 @@ fn files(folder: &Path) -> TlsFiles {
     TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") }
 }
 
-fn server(folder: &Path) -> Server {
+pub(crate) fn server(folder: &Path) -> Server {
     let limits = HttpLimits {
         head: Duration::from_millis(400),
         tls_look: Duration::from_millis(20),
@@ -61,6 +62,16 @@ async fn connect(
     let stream = tokio::net::TcpStream::connect(server.address).await?;
     let name = ServerName::from(server.address.ip());
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// The body of a GET.
+pub(crate) async fn get(server: &Server, trusted: &CertificateDer<'static>, path: &str) -> String {
+    let stream = TokioIo::new(connect(server, trusted, &["http/1.1"]).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(path).header("host", "127.0.0.1").body(String::new()).unwrap();
+    let body = sender.send_request(request).await.unwrap().into_body();
+    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
 /// Makes a session over a connection of either version.

@@ -17,5 +17,6 @@ mod layers;
 mod channels;
 mod streams;
 mod exchange;
+mod deploy;
 mod replay;
 mod coverage;
