@@ -18,13 +18,16 @@ pub mod wire;
 pub mod api;
 pub mod sdp;
 pub mod state;
+pub mod store;
 pub mod push;
 mod slots;
+pub mod meter;
 mod metrics;
 mod openapi;
 mod page;
 mod host;
 mod start;
+pub mod cli;
 
 pub use config::Config;
 pub use start::{Running, StartError, start};

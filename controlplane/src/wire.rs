@@ -3,6 +3,7 @@
 //! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
 //! `api/`; holds no behaviour beyond reading and writing JSON.
 
+mod account;
 mod channels;
 mod replies;
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ApiError, ItemError};
 
+pub use account::{
+    AccountError, AccountFailure, AccountReply, AppRequest, NewApp, SessionLine, UsageReply,
+};
 pub use channels::{
     CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
     ChannelsRequest, EstablishReply, EstablishRequest,
@@ -66,7 +70,12 @@ impl SessionDescription {
 pub struct NewSessionRequest {
     /// The client's offer.
     pub session_description: Option<SessionDescription>,
+    /// What the app calls whoever uses the session, in at most 128 bytes; tags its usage.
+    pub custom_identifier: Option<String>,
 }
+
+/// Longest custom identifier in bytes; chosen.
+pub const IDENTIFIER_MAX: usize = 128;
 
 /// Body of tracks/new and tracks/update.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

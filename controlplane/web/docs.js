@@ -104,7 +104,7 @@ function show(api) {
       groups.set(described.tags[0], group)
     }
   }
-  for (const title of ['Sessions', 'Tracks', 'Data channels', 'Streams', 'Server']) {
+  for (const title of ['Sessions', 'Tracks', 'Data channels', 'Streams', 'Usage', 'Account', 'Server']) {
     section(title, ...(groups.get(title) ?? []))
     groups.delete(title)
   }

@@ -12,8 +12,8 @@ from pathlib import Path
 import schemathesis
 
 API = os.environ["FANFALL_API"]
-APP = API.rsplit("/", 1)[1]
-AUTHORIZATION = {"Authorization": f"Bearer {os.environ['FANFALL_SECRET']}"}
+SERVER, APP = API.split("/v1/apps/")
+ACCOUNT = f"{SERVER}/client/v4/accounts/own/calls"
 SDP = Path(os.environ["FANFALL_SDP"])
 
 # Recorded descriptions of browsers, one after the other, and between them what was made up.
@@ -41,7 +41,8 @@ def before_call(context, case, kwargs):
     """Fills in what exists, before the request is sent."""
     parameters = case.path_parameters or {}
     if "app" in parameters:
-        parameters["app"] = APP
+        account = case.path.startswith("/client/")
+        parameters["app"] = post(f"{ACCOUNT}/apps")["result"]["uid"] if account else APP
     if case.method == "POST" and "/whip/" in case.path or "sessionDescription" in body(case):
         if next(turn) % 2:
             describe(case)
@@ -50,7 +51,7 @@ def before_call(context, case, kwargs):
     if "/sessions/" in case.path:
         waiting = case.path.endswith("datachannels/new")
         if not waiting or next(waits, True) is None:
-            parameters["session"] = post("/sessions/new", b"")["sessionId"]
+            parameters["session"] = post(f"{API}/sessions/new")["sessionId"]
     elif "/whip/" in case.path and next(turn) % 2:
         stream = f"s{next(turn)}"
         parameters |= {"stream": stream, "session": published(stream)}
@@ -70,10 +71,10 @@ def describe(case):
         case.body = next(offers)
 
 
-def post(path, data, kind="application/json"):
-    request = urllib.request.Request(
-        f"{API}{path}", data, AUTHORIZATION | {"Content-Type": kind}, method="POST"
-    )
+def post(url, data=b"", kind="application/json"):
+    secret = os.environ["FANFALL_ACCOUNT_TOKEN" if url.startswith(ACCOUNT) else "FANFALL_SECRET"]
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": kind}
+    request = urllib.request.Request(url, data, headers, method="POST")
     with urllib.request.urlopen(request) as reply:
         text = reply.read()
         return json.loads(text) if kind == "application/json" else reply.headers
@@ -82,4 +83,4 @@ def post(path, data, kind="application/json"):
 def published(stream):
     """The id of a session that publishes a stream, as far as descriptions go."""
     offer = (SDP / "obs-publish.sdp").read_bytes()
-    return post(f"/whip/{stream}", offer, "application/sdp")["Location"].rsplit("/", 1)[1]
+    return post(f"{API}/whip/{stream}", offer, "application/sdp")["Location"].rsplit("/", 1)[1]

@@ -33,6 +33,9 @@ pub(super) fn api_errors() -> Vec<ApiError> {
         E::PreconditionRequired,
         E::RateLimited,
         E::Full(""),
+        E::AccountOff,
+        E::AccountUnauthorized,
+        E::Store,
     ]
 }
 
@@ -85,6 +88,9 @@ pub(super) fn meaning(error: &ApiError) -> &'static str {
         ApiError::PreconditionRequired => "A change of ICE must name the ICE session it changes.",
         ApiError::RateLimited => "More than 50 requests in one second on the session: wait one.",
         ApiError::Full(_) => "The node has no room for it now: ask again, or another node.",
+        ApiError::AccountOff => "The account API: the server was started without its token.",
+        ApiError::AccountUnauthorized => "The account token is missing or wrong.",
+        ApiError::Store => "The server's state could not be read or written: its log says why.",
     }
 }
 
@@ -95,9 +101,9 @@ pub(super) fn field(error: &ApiError) -> &'static str {
         ApiError::SdpMalformed(_) | ApiError::SdpOrder(_) | ApiError::Unprocessable(_) => {
             "sessionDescription.sdp; the body at WHIP and WHEP"
         }
-        ApiError::Unauthorized => "header Authorization",
+        ApiError::Unauthorized | ApiError::AccountUnauthorized => "header Authorization",
         ApiError::NoApp => "path: app",
-        ApiError::NoEndpoint => "path",
+        ApiError::NoEndpoint | ApiError::AccountOff => "path",
         ApiError::PageRefused(_) => "headers Origin and Host",
         ApiError::NoStreamSession | ApiError::SessionGone => "path: session",
         ApiError::NotLive => "path: stream",
@@ -109,6 +115,7 @@ pub(super) fn field(error: &ApiError) -> &'static str {
         | ApiError::NotReady
         | ApiError::NoChannels
         | ApiError::RateLimited
+        | ApiError::Store
         | ApiError::Full(_) => "",
     }
 }

@@ -69,6 +69,11 @@ fn document() -> Value {
                     "scheme": "bearer",
                     "description": "The app's secret; at a stream's endpoints also a token of it",
                 },
+                "account": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The account token that the server was started with",
+                },
             },
         },
         "x-errors": error_table(),
@@ -82,11 +87,14 @@ fn written(place: Place, path: &str, operation: Operation) -> Value {
         "tags": [place.group()],
         "summary": operation.summary,
         "description": operation.about,
-        "security": if operation.open { json!([]) } else { json!([{ "secret": [] }]) },
-        "responses": responses(&operation),
+        "security": security(place, operation.open),
+        "responses": responses(place, &operation),
     });
-    let parameters: Vec<Value> =
-        names(path).map(parameter).chain(operation.headers.iter().map(header_parameter)).collect();
+    let parameters: Vec<Value> = names(path)
+        .map(parameter)
+        .chain(operation.query.iter().map(|pair| optional(pair, "query")))
+        .chain(operation.headers.iter().map(|pair| optional(pair, "header")))
+        .collect();
     if !parameters.is_empty() {
         out["parameters"] = parameters.into();
     }
@@ -96,8 +104,17 @@ fn written(place: Place, path: &str, operation: Operation) -> Value {
     out
 }
 
+/// Which secret it takes.
+fn security(place: Place, open: bool) -> Value {
+    match (open, place.is_account()) {
+        (true, _) => json!([]),
+        (false, false) => json!([{ "secret": [] }]),
+        (false, true) => json!([{ "account": [] }]),
+    }
+}
+
 /// Successes as they are, failures by status: one description of all its causes.
-fn responses(operation: &Operation) -> Value {
+fn responses(place: Place, operation: &Operation) -> Value {
     let mut responses: BTreeMap<u16, Value> = BTreeMap::new();
     for reply in &operation.replies {
         let mut response = json!({ "description": reply.about });
@@ -110,7 +127,8 @@ fn responses(operation: &Operation) -> Value {
         }
         responses.insert(reply.status, response);
     }
-    let schema = json!({ "$ref": "#/components/schemas/ErrorReply" });
+    let failure = if place.is_account() { "AccountFailure" } else { "ErrorReply" };
+    let schema = json!({ "$ref": format!("#/components/schemas/{failure}") });
     for error in operation.errors.iter().copied().flatten() {
         let (status, code, _) = error.parts();
         let line = format!("`{code}`: {}", errors::meaning(error));
@@ -133,6 +151,7 @@ fn parameter(name: &str) -> Value {
     let (about, pattern) = match name {
         "app" => ("Id of the app", "^[A-Za-z0-9_-]{1,64}$"),
         "session" => ("Id of the session", "^[0-9a-f]{32}$"),
+        "account" => ("Any: the server is one account", "^[^/]+$"),
         "stream" => ("Name of the stream, of the app's choice", "^[A-Za-z0-9._~-]{1,128}$"),
         _ => ("", ""),
     };
@@ -142,9 +161,10 @@ fn parameter(name: &str) -> Value {
     })
 }
 
-fn header_parameter((name, about): &(&str, &str)) -> Value {
+/// A parameter that may be left out.
+fn optional((name, about): &(&str, &str), place: &str) -> Value {
     json!({
-        "name": name, "in": "header", "required": false, "description": about,
+        "name": name, "in": place, "required": false, "description": about,
         "schema": { "type": "string" },
     })
 }

@@ -7,11 +7,12 @@ use super::schemas::Schemas;
 use crate::api::{Action, Protocol, SDP};
 use crate::endpoints::Place;
 use crate::error::ApiError;
+use crate::store::apps::App;
 use crate::wire::{
-    ChannelsReply, ChannelsRequest, CloseRequest, ErrorReply, EstablishReply, EstablishRequest,
-    HealthReply, IceServersReply, NewSessionReply, NewSessionRequest, RenegotiateReply,
-    RenegotiateRequest, SessionReply, StreamReply, TokenReply, TokenRequest, TracksReply,
-    TracksRequest,
+    AccountFailure, AccountReply, AppRequest, ChannelsReply, ChannelsRequest, CloseRequest,
+    ErrorReply, EstablishReply, EstablishRequest, HealthReply, IceServersReply, NewApp,
+    NewSessionReply, NewSessionRequest, RenegotiateReply, RenegotiateRequest, SessionLine,
+    SessionReply, StreamReply, TokenReply, TokenRequest, TracksReply, TracksRequest, UsageReply,
 };
 
 /// Media type of ICE fragments (RFC 8840 section 9.1).
@@ -24,6 +25,8 @@ pub(super) struct Operation {
     pub(super) about: &'static str,
     /// Whether it needs no secret.
     pub(super) open: bool,
+    /// What of the query it looks at.
+    pub(super) query: &'static [(&'static str, &'static str)],
     /// Headers it looks at.
     pub(super) headers: &'static [(&'static str, &'static str)],
     pub(super) body: Option<Body>,
@@ -60,6 +63,10 @@ const PARAMS: &[ApiError] = &[ApiError::InvalidParams(String::new())];
 /// Requests with a description.
 const DESCRIPTION: &[ApiError] =
     &[ApiError::SdpMalformed(String::new()), ApiError::SdpOrder(String::new()), ApiError::Full("")];
+/// The account API.
+const ACCOUNT: &[ApiError] =
+    &[ApiError::AccountOff, ApiError::AccountUnauthorized, ApiError::Store];
+const STORE: &[ApiError] = &[ApiError::Store];
 const WAITS: &[ApiError] = &[ApiError::NotReady];
 const CHANNELS: &[ApiError] = &[ApiError::NoChannels, ApiError::ChannelsFailed];
 const TYPED: &[ApiError] = &[ApiError::MediaType { field: "", takes: "" }];
@@ -79,12 +86,21 @@ impl Operation {
     fn new(id: &'static str, summary: &'static str, about: &'static str) -> Self {
         let errors = vec![ANY];
         let (body, replies) = (None, Vec::new());
-        Self { id, summary, about, open: false, headers: &[], body, replies, errors }
+        Self { id, summary, about, open: false, query: &[], headers: &[], body, replies, errors }
     }
 
     /// An operation of an app, whose body is read.
     fn of_app(id: &'static str, summary: &'static str, about: &'static str) -> Self {
         Self::new(id, summary, about).fails(APP).fails(BODY)
+    }
+
+    /// An operation of the account API.
+    fn of_account(id: &'static str, summary: &'static str, about: &'static str) -> Self {
+        Self::new(id, summary, about).fails(ACCOUNT).fails(BODY)
+    }
+
+    fn looks_at(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
     }
 
     fn open(mut self) -> Self {
@@ -142,7 +158,7 @@ fn texts(types: &[&str]) -> Value {
 /// What a method does at a place; None where nothing is described.
 pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Option<Operation> {
     // What every error looks like.
-    let _ = schemas.reply::<ErrorReply>();
+    let _ = (schemas.reply::<ErrorReply>(), schemas.reply::<AccountFailure>());
     Some(match (place, method) {
         (Place::Page(_), _) => return None,
         (Place::Health, "GET") => {
@@ -173,7 +189,26 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         )
         .may_take::<NewSessionRequest>(schemas)
         .gives::<NewSessionReply>(201, "The session, with the answer to an offer.", schemas)
+        .looks_at(&[("customIdentifier", "As in the body, which goes first")])
+        .fails(PARAMS)
         .fails(DESCRIPTION),
+        (Place::Usage, "GET") => Operation::of_app(
+            "usage",
+            "Sums up what the app's sessions used",
+            "Bytes and seconds of published tracks, of the last day unless said; what is a few \
+             seconds old may not be in it yet.",
+        )
+        .gives::<UsageReply>(200, "The sums.", schemas)
+        .looks_at(&[
+            ("since", "Begin: seconds since 1970, or a date as 2026-01-31T12:00:00Z"),
+            ("until", "End, likewise"),
+            ("by", "`app`, `session` or `customIdentifier`"),
+        ])
+        .fails(PARAMS)
+        .fails(STORE),
+        (Place::Apps | Place::App | Place::RotateApp | Place::Sessions, _) => {
+            of_account(place, method, schemas)?
+        }
         (Place::IceServers, "GET") => {
             let about = "There are none: the server is reached without. Needs no secret.";
             let mut it = Operation::new("generate_ice_servers", "ICE servers of clients", about)
@@ -290,6 +325,45 @@ fn of_channels(action: Action, schemas: &mut Schemas) -> Operation {
             .gives::<ChannelsReply>(200, "An entry per channel.", schemas)
             .fails(PARAMS),
     }
+}
+
+/// The apps of the account, as the Cloudflare API has them, and its sessions.
+fn of_account(place: Place, method: &str, schemas: &mut Schemas) -> Option<Operation> {
+    type One = AccountReply<App>;
+    const NONE: &[ApiError] = &[ApiError::NoApp];
+    Some(match (place, method) {
+        (Place::Apps, "GET") => Operation::of_account("apps", "Lists the stored apps", "")
+            .gives::<AccountReply<Vec<App>>>(200, "The apps.", schemas),
+        (Place::Apps, "POST") => Operation::of_account("apps_new", "Makes an app", "")
+            .may_take::<AppRequest>(schemas)
+            .gives::<AccountReply<NewApp>>(201, "The app and its secret.", schemas)
+            .fails(&[ApiError::Full("")]),
+        (Place::App, "GET") => Operation::of_account("app", "Reads an app", "")
+            .gives::<One>(200, "The app.", schemas)
+            .fails(NONE),
+        (Place::App, "PUT") => Operation::of_account("app_update", "Renames an app", "")
+            .may_take::<AppRequest>(schemas)
+            .gives::<One>(200, "The app.", schemas)
+            .fails(NONE),
+        (Place::App, "DELETE") => {
+            Operation::of_account("app_delete", "Deletes an app", "Its sessions end.")
+                .gives::<One>(200, "What the app was.", schemas)
+                .fails(NONE)
+        }
+        (Place::RotateApp, "POST") => Operation::of_account(
+            "app_rotate",
+            "Gives an app another secret",
+            "The one before is taken no more, and neither are tokens made with it.",
+        )
+        .gives::<AccountReply<NewApp>>(200, "The app and its secret.", schemas)
+        .fails(NONE)
+        .fails(&[ApiError::Full("")]),
+        (Place::Sessions, "GET") => {
+            Operation::of_account("account_sessions", "Lists the live sessions of all apps", "")
+                .gives::<AccountReply<Vec<SessionLine>>>(200, "The sessions.", schemas)
+        }
+        _ => return None,
+    })
 }
 
 /// Where streams are published and watched.

@@ -8,6 +8,7 @@
 //! and 1.3 (RFC 5246, 8446), HTTP/2 and HTTP/1.1 by ALPN (RFC 7301).
 
 mod pair;
+mod pinned;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::state::lock;
 
 pub use pair::{TlsError, TlsFiles};
+pub(crate) use pinned::connector;
 
 /// Protocols in the order of preference (RFC 9113 section 3.3, RFC 7301 section 6).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -53,6 +55,15 @@ impl ResolvesServerCert for Served {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(lock(&self.0).clone())
     }
+}
+
+/// Reads and checks the files; when the certificate expires.
+///
+/// # Errors
+/// See [`TlsError`].
+pub(crate) fn check(files: &TlsFiles) -> Result<String, TlsError> {
+    let pair = files.pair(&files.read()?, &provider::default_provider(), SystemTime::now())?;
+    Ok(pair.expires_text)
 }
 
 impl Certificates {

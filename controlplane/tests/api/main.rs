@@ -19,4 +19,6 @@ mod streams;
 mod exchange;
 mod deploy;
 mod replay;
+mod account;
+mod usage;
 mod coverage;
