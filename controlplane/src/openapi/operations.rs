@@ -161,27 +161,7 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
     let _ = (schemas.reply::<ErrorReply>(), schemas.reply::<AccountFailure>());
     Some(match (place, method) {
         (Place::Page(_), _) => return None,
-        (Place::Health, "GET") => {
-            Operation::new("healthz", "Whether the server is alive", "Needs no secret.")
-                .open()
-                .gives::<HealthReply>(200, "It is.", schemas)
-        }
-        (Place::Metrics, "GET") => Operation::new(
-            "metrics",
-            "What the server counts",
-            "For Prometheus. Needs no secret, and names no app, session or address.",
-        )
-        .open()
-        .replies(Reply::text(200, "All metrics.", "text/plain")),
-        (Place::OpenApi, "GET") => {
-            let reply = Reply {
-                status: 200,
-                about: "OpenAPI 3.1.",
-                content: json!({ "application/json": { "schema": { "type": "object" } } }),
-                headers: &[],
-            };
-            Operation::new("openapi", "This document", "Needs no secret.").open().replies(reply)
-        }
+        (Place::Health | Place::Metrics | Place::OpenApi, "GET") => of_server(place, schemas)?,
         (Place::NewSession, "POST") => Operation::of_app(
             "sessions_new",
             "Makes a session",
@@ -236,6 +216,34 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         .fails(PARAMS),
         (Place::StreamEndpoint(protocol), _) => of_endpoint(protocol, method)?.fails(PARAMS),
         (Place::StreamSession(protocol), _) => of_stream_session(protocol, method)?.fails(PARAMS),
+        _ => return None,
+    })
+}
+
+/// What the server says of itself.
+fn of_server(place: Place, schemas: &mut Schemas) -> Option<Operation> {
+    Some(match place {
+        Place::Health => {
+            Operation::new("healthz", "Whether the server is alive", "Needs no secret.")
+                .open()
+                .gives::<HealthReply>(200, "It is.", schemas)
+        }
+        Place::Metrics => Operation::new(
+            "metrics",
+            "What the server counts",
+            "For Prometheus. Needs no secret, and names no app, session or address.",
+        )
+        .open()
+        .replies(Reply::text(200, "All metrics.", "text/plain")),
+        Place::OpenApi => {
+            let reply = Reply {
+                status: 200,
+                about: "OpenAPI 3.1.",
+                content: json!({ "application/json": { "schema": { "type": "object" } } }),
+                headers: &[],
+            };
+            Operation::new("openapi", "This document", "Needs no secret.").open().replies(reply)
+        }
         _ => return None,
     })
 }

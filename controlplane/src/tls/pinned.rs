@@ -10,9 +10,7 @@ use rustls::crypto::{
     CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use super::{TlsError, TlsFiles};
@@ -24,10 +22,8 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
-/// The server shows another certificate.
-#[derive(Debug, thiserror::Error)]
-#[error("the server shows another certificate than the one in the settings")]
-struct Other;
+/// Why another certificate is not taken.
+const OTHER: &str = "the server shows another certificate than the one in the settings";
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
@@ -40,7 +36,7 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<ServerCertVerified, Error> {
         match *end_entity == self.certificate {
             true => Ok(ServerCertVerified::assertion()),
-            false => Err(CertificateError::Other(OtherError(Arc::new(Other))).into()),
+            false => Err(Error::General(OTHER.to_owned())),
         }
     }
 

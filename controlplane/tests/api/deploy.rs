@@ -25,14 +25,14 @@ fn named(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-#[tokio::test]
-async fn board_and_alerts_name_metrics_and_reasons_that_exist() {
+#[test]
+fn board_and_alerts_name_metrics_and_reasons_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = https::certify(folder.path());
     let server = https::server(folder.path());
     // Families without a label of their own appear with the first request alone.
-    https::get(&server, &trusted, "/healthz").await;
-    let metrics = https::get(&server, &trusted, "/metrics").await;
+    https::run(https::get(&server, &trusted, "/healthz"));
+    let metrics = https::run(https::get(&server, &trusted, "/metrics"));
     let shown: BTreeSet<&str> =
         metrics.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
     for file in ["grafana.json", "alerts.yml"] {

@@ -44,6 +44,11 @@ pub(crate) fn server(folder: &Path) -> Server {
     Server::with(Config { tls: Some(files(folder)), limits, ..config() })
 }
 
+/// Runs a client, outside of whose runtime servers start and stop.
+pub(crate) fn run<T>(client: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(client)
+}
+
 /// A connection of a client that trusts this certificate alone and offers these protocols.
 async fn connect(
     server: &Server,
@@ -102,21 +107,12 @@ async fn new_session(stream: TlsStream<tokio::net::TcpStream>, version: Version)
     assert_eq!(response.version(), version);
 }
 
-#[tokio::test]
-async fn both_protocols_are_spoken_over_tls_and_nothing_without() {
+#[test]
+fn both_protocols_are_spoken_over_tls_and_nothing_without() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = certify(folder.path());
     let server = server(folder.path());
-    for (offered, chosen, version) in [
-        (&["http/1.1", "h2"][..], Some(&b"h2"[..]), Version::HTTP_2),
-        (&["http/1.1"], Some(b"http/1.1"), Version::HTTP_11),
-        (&[], None, Version::HTTP_11),
-    ] {
-        let stream = connect(&server, &trusted, offered).await.unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), chosen);
-        new_session(stream, version).await;
-    }
-    connect(&server, &trusted, &["spdy/3"]).await.unwrap_err();
+    run(speak(&server, &trusted));
 
     let mut plain = server.connect();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -126,25 +122,42 @@ async fn both_protocols_are_spoken_over_tls_and_nothing_without() {
     server.stop();
 }
 
-#[tokio::test]
-async fn a_new_certificate_is_served_without_a_restart_and_a_broken_one_never() {
+async fn speak(server: &Server, trusted: &CertificateDer<'static>) {
+    for (offered, chosen, version) in [
+        (&["http/1.1", "h2"][..], Some(&b"h2"[..]), Version::HTTP_2),
+        (&["http/1.1"], Some(b"http/1.1"), Version::HTTP_11),
+        (&[], None, Version::HTTP_11),
+    ] {
+        let stream = connect(server, trusted, offered).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), chosen);
+        new_session(stream, version).await;
+    }
+    connect(server, trusted, &["spdy/3"]).await.unwrap_err();
+}
+
+#[test]
+fn a_new_certificate_is_served_without_a_restart_and_a_broken_one_never() {
     let folder = tempfile::tempdir().unwrap();
     let first = certify(folder.path());
     let server = server(folder.path());
-    connect(&server, &first, &["h2"]).await.unwrap();
+    run(exchange(&server, folder.path(), &first));
+    server.stop();
+}
 
-    std::fs::write(folder.path().join("key.pem"), "nothing").unwrap();
+async fn exchange(server: &Server, folder: &Path, first: &CertificateDer<'static>) {
+    connect(server, first, &["h2"]).await.unwrap();
+
+    std::fs::write(folder.join("key.pem"), "nothing").unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    connect(&server, &first, &["h2"]).await.unwrap();
+    connect(server, first, &["h2"]).await.unwrap();
 
-    let second = certify(folder.path());
+    let second = certify(folder);
     let start = Instant::now();
-    while connect(&server, &second, &["h2"]).await.is_err() {
+    while connect(server, &second, &["h2"]).await.is_err() {
         assert!(start.elapsed() < Duration::from_secs(5), "the new certificate is not served");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    connect(&server, &first, &["h2"]).await.unwrap_err();
-    server.stop();
+    connect(server, first, &["h2"]).await.unwrap_err();
 }
 
 #[test]
