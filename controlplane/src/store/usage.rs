@@ -75,6 +75,7 @@ pub enum By {
 /// One line of an answer.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "UsageLine")]
 pub struct Line {
     /// The session, when lines are sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
