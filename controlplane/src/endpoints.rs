@@ -24,6 +24,8 @@ pub enum Target {
     Metrics,
     /// GET /healthz.
     Health,
+    /// GET /v1/openapi.json.
+    OpenApi,
 }
 
 /// An endpoint of the API.
@@ -50,34 +52,61 @@ pub enum PageFile {
     Script,
     /// style.css.
     Style,
+    /// docs.html.
+    Docs,
+    /// docs.js.
+    DocsScript,
+    /// docs.css.
+    DocsStyle,
 }
 
 /// A path's meaning before its parameters are filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+pub(crate) enum Place {
+    /// A file of a page.
     Page(PageFile),
+    /// The metrics.
     Metrics,
+    /// Whether the server is alive.
     Health,
+    /// The document of the API.
+    OpenApi,
+    /// Where sessions are made.
     NewSession,
+    /// A session, or what is done to it.
     Session(Action),
+    /// A stream.
     Stream,
+    /// Where its tokens are made.
     Tokens,
+    /// Where streams are published or watched.
     StreamEndpoint(Protocol),
+    /// A session that publishes or watches one.
     StreamSession(Protocol),
+    /// ICE servers.
     IceServers,
+    /// What an app's sessions sent and received.
     Usage,
+    /// The apps of the account.
     Apps,
+    /// One of them.
     App,
+    /// Where it is given another secret.
     RotateApp,
+    /// The sessions of all apps.
     Sessions,
 }
 
 /// Paths outside the API.
-const PAGES: [(&str, Place); 6] = [
+const PAGES: [(&str, Place); 10] = [
     ("/", Place::Page(PageFile::Index)),
     ("/index.html", Place::Page(PageFile::Index)),
     ("/app.js", Place::Page(PageFile::Script)),
     ("/style.css", Place::Page(PageFile::Style)),
+    ("/docs", Place::Page(PageFile::Docs)),
+    ("/docs.js", Place::Page(PageFile::DocsScript)),
+    ("/docs.css", Place::Page(PageFile::DocsStyle)),
+    ("/v1/openapi.json", Place::OpenApi),
     ("/metrics", Place::Metrics),
     ("/healthz", Place::Health),
 ];
@@ -126,9 +155,10 @@ const PAGE_PREFIX: &str = "/page/api";
 
 impl Place {
     /// The methods it takes, as an `Allow` header.
-    fn methods(self) -> &'static str {
+    pub(crate) fn methods(self) -> &'static str {
         match self {
-            Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
+            Place::Page(_) | Place::Metrics | Place::Health => "GET, HEAD",
+            Place::OpenApi | Place::IceServers => "GET, HEAD",
             Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
                 "GET, HEAD"
             }
@@ -146,6 +176,31 @@ impl Place {
         }
     }
 
+    /// Whether it is of the account API, whose token and replies are others.
+    pub(crate) fn is_account(self) -> bool {
+        matches!(self, Place::Apps | Place::App | Place::RotateApp | Place::Sessions)
+    }
+
+    /// What it belongs to, as the document groups its operations.
+    pub(crate) fn group(self) -> &'static str {
+        match self {
+            Place::Page(_) | Place::Metrics | Place::Health | Place::OpenApi => "Server",
+            Place::NewSession | Place::Session(Action::Read) | Place::IceServers => "Sessions",
+            Place::Usage => "Usage",
+            Place::Session(
+                Action::NewTracks
+                | Action::CloseTracks
+                | Action::UpdateTracks
+                | Action::Renegotiate,
+            ) => "Tracks",
+            Place::Session(_) => "Data channels",
+            Place::Stream | Place::Tokens | Place::StreamEndpoint(_) | Place::StreamSession(_) => {
+                "Streams"
+            }
+            Place::Apps | Place::App | Place::RotateApp | Place::Sessions => "Account",
+        }
+    }
+
     /// What a method does at a place of the account API.
     fn account(self, method: &str, app: String) -> AccountAction {
         match (self, method) {
@@ -158,6 +213,16 @@ impl Place {
             _ => AccountAction::ListSessions,
         }
     }
+}
+
+/// The paths that the document of the API describes: all but the files of pages, the page's own
+/// way to the API, and the second spelling without the version.
+pub(crate) fn documented() -> impl Iterator<Item = (String, Place)> {
+    let own = PAGES.into_iter().filter(|(_, place)| !matches!(place, Place::Page(_)));
+    let below_app = API.into_iter().chain(STREAMS);
+    own.map(|(path, place)| (path.to_owned(), place))
+        .chain(below_app.map(|(path, place)| (format!("{}{path}", PREFIXES[0]), place)))
+        .chain(ACCOUNT.into_iter().map(|(path, place)| (format!("{ACCOUNT_PREFIX}{path}"), place)))
 }
 
 /// The table of all paths.
@@ -224,6 +289,7 @@ impl Routes {
             Place::Page(file) => return Ok(Target::Page(file)),
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
+            Place::OpenApi => return Ok(Target::OpenApi),
             Place::NewSession => Endpoint::NewSession,
             Place::IceServers => Endpoint::IceServers,
             Place::Usage => Endpoint::Usage,
@@ -302,6 +368,7 @@ impl Target {
             Target::Page(_) => "page",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
+            Target::OpenApi => "openapi",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::sdp::{SdpError, SdpErrorKind};
 use crate::store::StoreError;
+use crate::wire::ErrorReply;
 
 /// A request that failed as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -167,7 +168,8 @@ impl ApiError {
     /// The reply's body.
     pub fn body(&self) -> Vec<u8> {
         let (_, code, text) = self.parts();
-        serde_json::json!({ "errorCode": code, "errorDescription": text }).to_string().into_bytes()
+        let reply = ErrorReply { error_code: code, error_description: text };
+        serde_json::to_vec(&reply).unwrap_or_else(|_| b"{}".to_vec())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The control plane: HTTP API, page, metrics, and the state of sessions and tracks.
 //!
 //! [`start`] brings up the data plane and the server; the binary and the tests use nothing else. In
-//! the order of a request: `server` accepts, `respond` authorises and reads, `endpoints` routes,
+//! the order of a request: `server` accepts (`tls` makes its handshakes), `respond` authorises and reads, `endpoints` routes,
 //! `api` handles, `sdp` negotiates, `state` remembers, `push` tells the cores. Media never passes
 //! through here, and the data plane never waits for it.
 #![forbid(unsafe_code)]
 
 pub mod config;
 mod server;
+pub mod tls;
 mod respond;
 pub mod endpoints;
 pub mod auth;
@@ -22,7 +23,9 @@ pub mod push;
 mod slots;
 pub mod meter;
 mod metrics;
+mod openapi;
 mod page;
+mod host;
 mod start;
 pub mod cli;
 

@@ -94,7 +94,8 @@ fn write_banner(
     running: &Running,
     state: Option<&Path>,
 ) -> std::io::Result<()> {
-    let base = format!("http://{}", running.http_addr);
+    let scheme = if running.https { "https" } else { "http" };
+    let base = format!("{scheme}://{}", running.http_addr);
     let announced: Vec<String> = running.announced.iter().map(ToString::to_string).collect();
     writeln!(out, "Fanfall {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  page       {base}/")?;

@@ -4,6 +4,7 @@
 //! are small sets: no name or address ever becomes one, and of ids only those of apps.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use common::counters::{Counters, Drop, TcpClose};
 use prometheus_client::collector::Collector;
@@ -12,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use crate::state::Node;
@@ -32,11 +33,15 @@ struct RequestLabels {
 }
 
 impl Metrics {
-    /// Registers the node's collector and the HTTP counters.
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    /// Registers the node's collector, the HTTP counters and the end of the certificate.
+    pub(crate) fn new(node: Arc<Node>, expiry: Option<Gauge<i64, AtomicI64>>) -> Self {
         let mut registry = Registry::with_prefix("fanfall");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "HTTP requests answered", requests.clone());
+        if let Some(expiry) = expiry {
+            let help = "When the certificate of the HTTP server expires, in seconds since 1970";
+            registry.register("certificate_expiry_seconds", help, expiry);
+        }
         registry.register_collector(Box::new(NodeCollector(node)));
         Self { registry, requests }
     }

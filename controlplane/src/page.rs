@@ -13,6 +13,9 @@ use crate::error::ApiError;
 const INDEX: &str = include_str!("../web/index.html");
 const SCRIPT: &str = include_str!("../web/app.js");
 const STYLE: &str = include_str!("../web/style.css");
+const DOCS: &str = include_str!("../web/docs.html");
+const DOCS_SCRIPT: &str = include_str!("../web/docs.js");
+const DOCS_STYLE: &str = include_str!("../web/docs.css");
 
 /// What the page may load: nothing but itself.
 pub(crate) const POLICY: &str = "default-src 'self'; media-src 'self' blob: mediastream:; \
@@ -24,6 +27,9 @@ pub(crate) fn file(file: PageFile) -> (&'static str, &'static str) {
         PageFile::Index => ("text/html; charset=utf-8", INDEX),
         PageFile::Script => ("text/javascript; charset=utf-8", SCRIPT),
         PageFile::Style => ("text/css; charset=utf-8", STYLE),
+        PageFile::Docs => ("text/html; charset=utf-8", DOCS),
+        PageFile::DocsScript => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
+        PageFile::DocsStyle => ("text/css; charset=utf-8", DOCS_STYLE),
     }
 }
 

@@ -22,9 +22,11 @@ use crate::config::HttpLimits;
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::page;
 use crate::state::Node;
 use crate::stream_token;
+use crate::wire::{HealthReply, IceServersReply};
 
 /// The response's body.
 pub(crate) type Reply = Response<Full<Bytes>>;
@@ -83,12 +85,18 @@ impl Responder {
     async fn reply(&self, target: Target, request: Request<Incoming>) -> Result<Reply, ApiError> {
         match target {
             Target::Page(file) => Ok(page_file(file)),
-            Target::Health => Ok(json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))),
+            Target::Health => {
+                let reply = api::Reply::json(200, &HealthReply { status: "ok" });
+                Ok(encode(reply))
+            }
+            Target::OpenApi => {
+                Ok(json(StatusCode::OK, Bytes::from_static(openapi::text().as_bytes())))
+            }
             Target::Metrics => Ok(text("text/plain; version=0.0.4", self.metrics.text())),
             Target::Account(action) => self.account(action, request).await,
             Target::Api { endpoint: Endpoint::IceServers, app } => {
                 self.app(app.as_deref(), &request)?;
-                Ok(json(StatusCode::OK, Bytes::from_static(b"{\"iceServers\":[]}")))
+                Ok(encode(api::Reply::json(200, &IceServersReply { ice_servers: [] })))
             }
             Target::Api { endpoint: Endpoint::Stream(name, action), app } => {
                 let index = self.app(app.as_deref(), &request)?;

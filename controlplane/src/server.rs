@@ -1,8 +1,8 @@
 //! The HTTP server: accept loop, limits, graceful drain.
 //!
-//! HTTP/1.1 and HTTP/2 without TLS on one port. Started by `lib.rs` on its own runtime; requests go
-//! through `respond.rs`. A connection that stalls, idles or floods is ended here; the media threads
-//! never notice.
+//! HTTP/1.1 and HTTP/2 on one port, over TLS where there is a certificate. Started by `start.rs` on
+//! its own runtime; requests go through `respond.rs`. A connection that stalls, in its handshake
+//! too, idles or floods is ended here; the media threads never notice.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,13 +13,16 @@ use std::time::{Duration, Instant};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::HttpLimits;
 use crate::respond::Responder;
 use crate::state::lock;
+use crate::tls::Certificates;
 
 /// HTTP/2 requests in progress on one connection. Chosen: a client batches one request per session
 /// and tick.
@@ -40,8 +43,14 @@ pub(crate) async fn serve(
     listener: TcpListener,
     responder: Arc<Responder>,
     limits: HttpLimits,
+    certificates: Option<Arc<Certificates>>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let tls = certificates.as_ref().map(|certificates| certificates.acceptor());
+    let mut looking = JoinSet::new();
+    if let Some(certificates) = certificates {
+        looking.spawn(certificates.watch(limits.tls_look));
+    }
     let mut connections = JoinSet::new();
     let census = Arc::new(Census::default());
     let stop_of_connections = stop.clone();
@@ -55,6 +64,7 @@ pub(crate) async fn serve(
                     let connection = Connection {
                         responder: responder.clone(),
                         limits,
+                        tls: tls.clone(),
                         stop: stop_of_connections.clone(),
                         _place: place,
                     };
@@ -118,6 +128,7 @@ impl Drop for Place {
 struct Connection {
     responder: Arc<Responder>,
     limits: HttpLimits,
+    tls: Option<TlsAcceptor>,
     stop: watch::Receiver<bool>,
     _place: Place,
 }
@@ -176,6 +187,25 @@ impl Connection {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        let Some(tls) = self.tls.take() else { return self.requests(stream, from).await };
+        let handshake = tokio::time::timeout(self.limits.head, tls.accept(stream));
+        let handshake = tokio::select! {
+            handshake = handshake => handshake,
+            _ = self.stop.wait_for(|stop| *stop) => return,
+        };
+        match handshake {
+            Ok(Ok(stream)) => self.requests(stream, from).await,
+            Ok(Err(error)) => tracing::debug!(%from, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%from, "TLS handshake took too long"),
+        }
+    }
+
+    /// Answers requests until the connection ends.
+    async fn requests(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        from: SocketAddr,
+    ) {
         let activity = Arc::new(Activity {
             in_progress: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),

@@ -14,12 +14,14 @@ use tokio::sync::watch;
 use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
 use crate::endpoints::{RouteError, Routes};
+use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
 use crate::state::{EventThread, Node, announced_addresses};
 use crate::store::apps::{Credentials, digests};
 use crate::store::{Store, StoreError, StoreThread};
+use crate::tls::{Certificates, TlsError};
 
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
 /// the media threads need the rest.
@@ -42,6 +44,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The certificate cannot be served.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// No address to tell clients.
     #[error("announce: the host has no address clients could reach; name one with --announce")]
     NothingToAnnounce,
@@ -70,6 +75,8 @@ pub enum StartError {
 pub struct Running {
     /// Where the API and the page are.
     pub http_addr: SocketAddr,
+    /// Whether they are served over HTTPS.
+    pub https: bool,
     /// Port of all media.
     pub media_port: u16,
     /// Whether media may come over TCP too.
@@ -101,6 +108,7 @@ pub struct Running {
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
     let random = SystemRandom::new();
+    let certificates = config.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
     let (store, store_thread) = Store::open(config.state.as_deref())?;
     let Known { table, apps, generated, stored } = known_apps(&config, &store, &random)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -117,9 +125,15 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         let _context = runtime.enter();
         TcpListener::from_std(listener)?
     };
-    let plane = DataPlane::start(media(&config, &random)?)?;
+    let media = media(&config, &random)?;
+    let socket_buffer = media.socket_buffer;
+    let plane = DataPlane::start(media)?;
     let (media_port, driver, cores) = (plane.port(), plane.driver(), plane.cores());
     let fallback_reason = plane.fallback_reason().map(str::to_owned);
+    let host = Host::look(socket_buffer);
+    for advice in host.iter().flat_map(|it| it.advice(socket_buffer, plane.fallback_reason())) {
+        tracing::warn!("{advice}");
+    }
     let announced = announced_addresses(&config, media_port);
     if announced.is_empty() {
         return Err(StartError::NothingToAnnounce);
@@ -128,20 +142,22 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
-        metrics: Metrics::new(node.clone()),
+        metrics: Metrics::new(node.clone(), certificates.as_ref().map(|one| one.expiry())),
         limits: config.limits,
         account: config.account_token.as_ref().map(|token| sha256(token.0.as_bytes())),
         page: config.page,
         loopback: http_addr.ip().is_loopback(),
     });
     let events = EventThread::start(node.clone())?;
+    let https = certificates.is_some();
     let (stop, stopped) = watch::channel(false);
     let serving = std::thread::Builder::new().name("fanfall-serve".into()).spawn(move || {
-        runtime.block_on(server::serve(listener, responder, config.limits, stopped));
+        runtime.block_on(server::serve(listener, responder, config.limits, certificates, stopped));
     })?;
     tracing::info!(%http_addr, media_port, "serving");
     Ok(Running {
         http_addr,
+        https,
         media_port,
         media_tcp: config.media_tcp,
         announced,

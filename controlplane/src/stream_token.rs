@@ -15,7 +15,7 @@ use ring::hmac::{self, HMAC_SHA256, Key};
 const SALT: &[u8] = b"fanfall stream token 1";
 
 /// What a token is good for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Publish the stream (WHIP).

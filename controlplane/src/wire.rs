@@ -3,25 +3,37 @@
 //! Unknown fields are ignored, absent and null fields are the same. Parsed by the handlers in
 //! `api/`; holds no behaviour beyond reading and writing JSON.
 
+mod account;
 mod channels;
+mod replies;
 
 use common::media::MediaKind;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{ApiError, ItemError};
 
+pub use account::{
+    AccountError, AccountFailure, AccountReply, AppRequest, NewApp, SessionLine, UsageReply,
+};
 pub use channels::{
     CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
     ChannelsRequest, EstablishReply, EstablishRequest,
+};
+pub use replies::{
+    ErrorReply, HealthReply, IceServersReply, NewSessionReply, RenegotiateReply, SessionReply,
+    StreamReply, StreamTrack, TokenReply, TokenRequest,
 };
 
 /// Most tracks one request may add.
 pub const TRACKS_PER_REQUEST: usize = 64;
 /// Longest track name in bytes; chosen: names are UUIDs or `MediaStreamTrack` ids in practice.
 pub const TRACK_NAME_MAX: usize = 512;
+/// How long a stream's token may live, in seconds. Chosen: a stream key of a season.
+pub const TOKEN_TTL_MAX: u64 = 366 * 86_400;
 
 /// `RTCSessionDescription`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionDescription {
     /// `offer` or `answer`.
     #[serde(rename = "type")]
@@ -31,7 +43,7 @@ pub struct SessionDescription {
 }
 
 /// Kinds of session descriptions this API takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SdpType {
     /// An offer.
@@ -53,39 +65,33 @@ impl SessionDescription {
 }
 
 /// Body of sessions/new; may be missing altogether.
-#[derive(Clone, Default, Debug, Deserialize)]
+#[derive(Clone, Default, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewSessionRequest {
     /// The client's offer.
     pub session_description: Option<SessionDescription>,
-    /// What the app calls whoever uses the session; tags its usage.
+    /// What the app calls whoever uses the session, in at most 128 bytes; tags its usage.
     pub custom_identifier: Option<String>,
 }
 
 /// Longest custom identifier in bytes; chosen.
 pub const IDENTIFIER_MAX: usize = 128;
 
-/// Body of the account API's calls that make or change an app.
-#[derive(Clone, Default, Debug, Deserialize)]
-pub struct AppRequest {
-    /// What the app is to be called.
-    pub name: Option<String>,
-}
-
 /// Body of tracks/new and tracks/update.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TracksRequest {
     /// The client's offer.
     pub session_description: Option<SessionDescription>,
     /// The tracks.
+    #[schemars(length(max = TRACKS_PER_REQUEST))]
     pub tracks: Option<Vec<TrackObject>>,
     /// Publish every sending section that is no publication yet.
     pub auto_discover: Option<bool>,
 }
 
 /// Body of tracks/close.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloseRequest {
     /// The client's offer, when the close is negotiated.
@@ -97,7 +103,7 @@ pub struct CloseRequest {
 }
 
 /// Body of renegotiate.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RenegotiateRequest {
     /// The client's answer, or its offer of an ICE restart.
@@ -105,7 +111,7 @@ pub struct RenegotiateRequest {
 }
 
 /// Where a track comes from, as the session's client sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Location {
     /// The client publishes it.
@@ -115,7 +121,7 @@ pub enum Location {
 }
 
 /// One track of a request.
-#[derive(Clone, Default, Debug, Deserialize)]
+#[derive(Clone, Default, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackObject {
     /// Publish or pull.
@@ -130,6 +136,7 @@ pub struct TrackObject {
     pub simulcast: Option<Simulcast>,
     /// What to publish, where we make the offer; a mere hint everywhere else.
     #[serde(default, deserialize_with = "kind")]
+    #[schemars(schema_with = "kind_schema")]
     pub kind: Option<MediaKind>,
     /// Keep our half of a published track's section open for a later pull.
     pub bidirectional_media_stream: Option<bool>,
@@ -165,8 +172,13 @@ fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MediaKind>, D::Erro
     })
 }
 
+/// What is promised to be read of a kind.
+fn kind_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "enum": ["audio", "video", null] })
+}
+
 /// Simulcast settings of a subscription, echoed as given.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulcast {
     /// RID to send; absent or empty is automatic.
@@ -181,7 +193,7 @@ pub struct Simulcast {
 }
 
 /// One track of a reply.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackReply {
     /// Publish or pull; only where the endpoint's reply has it.
@@ -234,7 +246,7 @@ impl TrackReply {
 }
 
 /// Reply of tracks/new, tracks/update and tracks/close.
-#[derive(Clone, Default, Debug, Serialize)]
+#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TracksReply {
     /// Whether the client must answer an offer.

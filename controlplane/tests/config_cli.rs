@@ -197,3 +197,35 @@ fn settings_are_checked_without_serving_or_changing_anything() {
     assert!(failed(&mut command).contains("chmod 700"));
     assert!(refused(command.args(["--pin", "maybe"])).contains("--pin: \"maybe\""));
 }
+
+#[test]
+fn commands_reach_a_server_with_a_certificate_and_take_no_other_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let certify = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["sfu.example".to_owned()]).unwrap();
+        let files = ["cert", "key"].map(|kind| folder.path().join(format!("{name}-{kind}.pem")));
+        std::fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files[1], key.serialize_pem()).unwrap();
+        files
+    };
+    let with_tls = |[cert, key]: &[std::path::PathBuf; 2]| {
+        let mut command = fanfall();
+        command.env("FANFALL_ACCOUNT_TOKEN", TOKEN);
+        command.arg("--tls-cert").arg(cert).arg("--tls-key").arg(key);
+        command
+    };
+    let (own, other) = (certify("own"), certify("other"));
+    assert!(said(with_tls(&own).arg("check-config")).contains("until 4096-01-01"));
+    let mixed = [own[0].clone(), other[1].clone()];
+    assert!(failed(with_tls(&mixed).arg("check-config")).contains("is not that of the first"));
+
+    let (child, banner) = started(&mut with_tls(&own));
+    let page = field(&banner, "page");
+    let address = page.strip_prefix("https://").unwrap().trim_end_matches('/');
+    let top = said(with_tls(&own).args(["top", "--once", "--http", address]));
+    assert!(top.contains("0 sessions"), "{top}");
+    let text = failed(with_tls(&other).args(["sessions", "--http", address]));
+    assert!(text.contains("another certificate"), "{text}");
+    ended(child, nix::sys::signal::Signal::SIGTERM);
+}

@@ -16,6 +16,9 @@ pub(crate) const APP: &str = "00112233445566778899aabbccddeeff";
 /// Its secret.
 pub(crate) const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+/// The token of the account API.
+pub(crate) const ACCOUNT_TOKEN: &str = "ffeeddccbbaa99887766554433221100";
+
 /// Longest time from the start of the process to its first answer.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -39,6 +42,7 @@ impl Server {
             .args(["--http", http, "--media-port", "0"])
             .env("FANFALL_APP_ID", APP)
             .env("FANFALL_APP_SECRET", SECRET)
+            .env("FANFALL_ACCOUNT_TOKEN", ACCOUNT_TOKEN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

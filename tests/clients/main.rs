@@ -38,4 +38,5 @@ mod broadcast;
 mod echo;
 mod matrix;
 mod party;
+mod schema;
 mod table;

@@ -12,14 +12,13 @@ use bytes::Bytes;
 use ring::rand::SystemRandom;
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::Reply;
 use crate::error::ApiError;
 use crate::state::Node;
 use crate::store::apps::{self, App, Credentials};
 use crate::store::unix_time;
-use crate::wire::{AppRequest, decode};
+use crate::wire::{AccountFailure, AccountReply, AppRequest, NewApp, SessionLine, decode};
 
 /// What an endpoint of the account API does.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,14 +37,6 @@ pub enum AccountAction {
     RotateApp(String),
     /// GET sessions.
     ListSessions,
-}
-
-/// A stored app with the secret it was just given.
-#[derive(Serialize)]
-struct NewApp {
-    #[serde(flatten)]
-    app: App,
-    secret: String,
 }
 
 /// An endpoint of the account API.
@@ -90,20 +81,12 @@ pub async fn account(
 /// The body of a failed request of this API.
 pub fn failure(error: &ApiError) -> Vec<u8> {
     let (_, _, message) = error.parts();
-    json!({
-        "success": false,
-        "errors": [{ "code": error.account_code(), "message": message }],
-        "messages": [],
-        "result": Value::Null,
-    })
-    .to_string()
-    .into_bytes()
+    let failure = AccountFailure::new(error.account_code(), message);
+    serde_json::to_vec(&failure).unwrap_or_else(|_| b"{}".to_vec())
 }
 
 fn success(status: u16, result: &impl Serialize) -> Result<Reply, ApiError> {
-    let result = serde_json::to_value(result).unwrap_or_default();
-    let reply = json!({ "success": true, "errors": [], "messages": [], "result": result });
-    Ok(Reply::json(status, &reply))
+    Ok(Reply::json(status, &AccountReply::new(result)))
 }
 
 /// Does `work` on the store's thread.
@@ -156,22 +139,22 @@ async fn rotate(node: &Arc<Node>, uid: String) -> Result<Reply, ApiError> {
 }
 
 /// The sessions that did not end, the oldest first.
-fn sessions(node: &Node) -> Vec<Value> {
+fn sessions(node: &Node) -> Vec<SessionLine> {
     let line = |session: &Arc<crate::state::Session>| {
         let facts = session.facts();
         let live = facts.publications.iter().filter(|publication| publication.is_live());
         let used = session.used();
-        json!({
-            "appId": session.app_id,
-            "sessionId": session.id,
-            "connected": facts.link == crate::state::Link::Connected,
-            "core": facts.core.map(|core| core.0),
-            "publishedTracks": live.count(),
-            "customIdentifier": session.identifier,
-            "seconds": session.created.elapsed().as_secs(),
-            "ingressBytes": used.ingress,
-            "egressBytes": used.egress,
-        })
+        SessionLine {
+            app_id: session.app_id.clone(),
+            session_id: session.id.clone(),
+            connected: facts.link == crate::state::Link::Connected,
+            core: facts.core.map(|core| core.0),
+            published_tracks: live.count(),
+            custom_identifier: session.identifier.clone(),
+            seconds: session.created.elapsed().as_secs(),
+            ingress_bytes: used.ingress,
+            egress_bytes: used.egress,
+        }
     };
     let mut sessions = node.all_sessions();
     sessions.sort_by_key(|session| session.created);

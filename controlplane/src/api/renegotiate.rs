@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Call, Reply, exchange, publish, pull};
 use crate::error::ApiError;
 use crate::sdp::{Accepted, AcceptedOutcome, Description, PublishedSection, ReceivingSection};
 use crate::state::{Session, Work};
-use crate::wire::{RenegotiateRequest, SdpType, SessionDescription, decode};
+use crate::wire::{RenegotiateReply, RenegotiateRequest, SdpType, SessionDescription, decode};
 
 /// Completes our offer with the client's answer; answers a client's offer (ICE restart).
 pub(super) async fn renegotiate(call: &Call, session: &Arc<Session>) -> Result<Reply, ApiError> {
@@ -19,11 +17,11 @@ pub(super) async fn renegotiate(call: &Call, session: &Arc<Session>) -> Result<R
     let mut work = super::work(call, session).await?;
     if kind == SdpType::Offer {
         let answered = exchange::answer(call, session, &mut work, &parsed, &[])?;
-        let answer = SessionDescription::answer(answered.sdp);
-        return Ok(Reply::json(200, &json!({ "sessionDescription": answer })));
+        let session_description = Some(SessionDescription::answer(answered.sdp));
+        return Ok(Reply::json(200, &RenegotiateReply { session_description }));
     }
     accept(call, session, &mut work, &parsed)?;
-    Ok(Reply::json(200, &json!({})))
+    Ok(Reply::json(200, &RenegotiateReply { session_description: None }))
 }
 
 /// Completes our open offer with the client's answer.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Call, Reply, channels, exchange};
 use crate::error::ApiError;
 use crate::state::Session;
 use crate::wire::{
-    IDENTIFIER_MAX, Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode,
+    IDENTIFIER_MAX, Location, NewSessionReply, NewSessionRequest, SdpType, SessionDescription,
+    SessionReply, TrackReply, decode,
 };
 
 /// Makes a session; with an offer in the body also its transport and the answer.
@@ -21,13 +20,16 @@ pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
     let identifier = identifier(call, request.custom_identifier)?;
     let session = call.node.new_session_of(call.app, identifier, call.now)?;
     let Some(offer) = offer else {
-        return Ok(Reply::json(201, &json!({ "sessionId": session.id })));
+        let session_id = session.id.clone();
+        return Ok(Reply::json(201, &NewSessionReply { session_id, session_description: None }));
     };
     let mut work = session.work.lock().await;
     match exchange::answer(call, &session, &mut work, &offer, &[]) {
         Ok(answered) => {
-            let answer = SessionDescription::answer(answered.sdp);
-            let reply = json!({ "sessionId": session.id, "sessionDescription": answer });
+            let reply = NewSessionReply {
+                session_id: session.id.clone(),
+                session_description: Some(SessionDescription::answer(answered.sdp)),
+            };
             Ok(Reply::json(201, &reply))
         }
         Err(error) => {
@@ -80,12 +82,12 @@ pub(super) async fn read(call: &Call, session: &Arc<Session>) -> Result<Reply, A
         status: status(subscription.is_active()),
         ..TrackReply::default()
     }));
-    let reply = json!({
-        "sessionId": session.id,
-        "tracks": tracks,
-        "dataChannels": channels::list(session),
-        "core": facts.core.map(|core| core.0),
-        "srtpProfile": facts.profile.map(|profile| profile.name()),
-    });
+    let reply = SessionReply {
+        session_id: session.id.clone(),
+        tracks,
+        data_channels: channels::list(session),
+        core: facts.core.map(|core| core.0),
+        srtp_profile: facts.profile.map(|profile| profile.name()),
+    };
     Ok(Reply::json(200, &reply))
 }

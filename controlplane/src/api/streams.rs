@@ -8,15 +8,15 @@
 use std::sync::Arc;
 
 use hyper::header::{ETAG, HeaderName, LOCATION};
-use serde::Deserialize;
-use serde_json::json;
 
 use super::{Call, Reply, ice, whep, whip};
 use crate::error::ApiError;
 use crate::sdp::{Description, Direction, Negotiation, Section};
 use crate::state::{Publication, Session, TrackState, Work};
 use crate::stream_token::{self, Role};
-use crate::wire::{decode, kind_name};
+use crate::wire::{
+    StreamReply, StreamTrack, TOKEN_TTL_MAX, TokenReply, TokenRequest, decode, kind_name,
+};
 
 /// Media type of descriptions.
 pub const SDP: &str = "application/sdp";
@@ -28,8 +28,6 @@ const ACCEPT_PATCH: &str = "accept-patch";
 const NAME_MAX: usize = 128;
 /// How long a token lives unless its request says otherwise, in seconds.
 const TOKEN_TTL: u64 = 86_400;
-/// How long it may live, in seconds. Chosen: a stream key of a season.
-const TOKEN_TTL_MAX: u64 = 366 * 86_400;
 
 /// Which way a stream's session goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -227,13 +225,6 @@ pub(super) fn is_sending(track: &Arc<Publication>) -> bool {
     track.state() == TrackState::Sending
 }
 
-/// Body of tokens.
-#[derive(Deserialize)]
-struct TokenRequest {
-    role: Role,
-    ttl: Option<u64>,
-}
-
 /// POST tokens.
 fn token(stream: &StreamCall) -> Result<Reply, ApiError> {
     let request: TokenRequest = decode(&stream.call.body)?;
@@ -245,10 +236,12 @@ fn token(stream: &StreamCall) -> Result<Reply, ApiError> {
     let expires = stream_token::now().saturating_add(ttl);
     let key = stream.call.node.apps.stream_key(stream.call.app)?;
     let token = key.issue(&stream.name, request.role, expires);
-    let kind = if request.role == Role::Publish { "whip" } else { "whep" };
     let prefix = stream.path.rsplit_once("/streams/").map_or("", |(prefix, _)| prefix);
-    let url = format!("{prefix}/{kind}/{}", stream.name);
-    Ok(Reply::json(201, &json!({ "token": token, "expires": expires, kind: url })))
+    let url = |role: Role, kind: &str| {
+        (request.role == role).then(|| format!("{prefix}/{kind}/{}", stream.name))
+    };
+    let (whip, whep) = (url(Role::Publish, "whip"), url(Role::Play, "whep"));
+    Ok(Reply::json(201, &TokenReply { token, expires, whip, whep }))
 }
 
 /// GET the stream.
@@ -256,17 +249,16 @@ fn read(stream: &StreamCall) -> Reply {
     let (streams, app) = (&stream.call.node.streams, stream.call.app);
     let viewers = streams.viewers(app, &stream.name).len();
     let Some(publisher) = streams.publisher(app, &stream.name) else {
-        let nothing: [(); 0] = [];
-        return Reply::json(200, &json!({ "live": false, "tracks": nothing, "viewers": viewers }));
+        let tracks = Vec::new();
+        return Reply::json(200, &StreamReply { live: false, session_id: None, tracks, viewers });
     };
     let tracks = tracks(&publisher);
     let live = tracks.iter().any(is_sending);
-    let listed: Vec<_> = tracks
-        .iter()
-        .map(|track| json!({ "trackName": track.name, "mid": track.mid, "kind": kind_name(track.kind) }))
-        .collect();
-    let reply = json!({
-        "live": live, "sessionId": publisher.id, "tracks": listed, "viewers": viewers,
-    });
-    Reply::json(200, &reply)
+    let track = |track: &Arc<Publication>| StreamTrack {
+        track_name: track.name.clone(),
+        mid: track.mid.clone(),
+        kind: kind_name(track.kind),
+    };
+    let (tracks, session_id) = (tracks.iter().map(track).collect(), Some(publisher.id.clone()));
+    Reply::json(200, &StreamReply { live, session_id, tracks, viewers })
 }

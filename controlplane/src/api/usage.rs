@@ -1,11 +1,10 @@
 //! GET usage: what an app's sessions sent, received and published within a range of time.
 
-use serde_json::json;
-
 use super::{Call, Reply};
 use crate::error::ApiError;
 use crate::store::unix_time;
 use crate::store::usage::{self, By, COARSE_SLOT, FINE, LINES_MAX, SLOT};
+use crate::wire::UsageReply;
 
 /// Length of the range when `since` is missing, in seconds; chosen.
 const RANGE: i64 = 24 * 3_600;
@@ -46,15 +45,8 @@ pub(super) async fn read(call: &Call) -> Result<Reply, ApiError> {
     })?;
     let truncated = lines.len() > LINES_MAX;
     lines.truncate(LINES_MAX);
-    let reply = json!({
-        "appId": app,
-        "by": by.0,
-        "since": since,
-        "until": until,
-        "usage": lines,
-        "truncated": truncated,
-    });
-    Ok(Reply::json(200, &reply))
+    let (by, usage) = (by.0, lines);
+    Ok(Reply::json(200, &UsageReply { app_id: app, by, since, until, usage, truncated }))
 }
 
 /// The beginning of the slot that an instant lies in.

@@ -4,12 +4,14 @@
 use super::{CliError, row, table};
 use crate::config::Config;
 use crate::store;
+use crate::tls;
 
 /// What the command prints when all is well; no secret is in it.
 pub(super) fn text(config: &Config) -> Result<String, CliError> {
     if let Some(directory) = &config.state {
         store::check(directory)?;
     }
+    let expires = config.tls.as_ref().map(tls::check).transpose()?;
     let switch = |on: bool| if on { "on" } else { "off" };
     let list = |items: Vec<String>, none: &str| {
         if items.is_empty() { none.to_owned() } else { items.join(", ") }
@@ -23,6 +25,7 @@ pub(super) fn text(config: &Config) -> Result<String, CliError> {
     let state = config.state.as_ref().map(|path| path.display().to_string());
     let rows = [
         row!["http", config.http],
+        row!["tls", expires.map_or("none".to_owned(), |at| format!("until {at}"))],
         row!["media-bind", list(binds, "none")],
         row!["media-port", config.media_port],
         row!["media-tcp", switch(config.media_tcp)],

@@ -1,4 +1,5 @@
-//! One request at a time to the running server, over plain HTTP/1.1 at the address it listens on.
+//! One request at a time to the running server, over HTTP/1.1 at the address it listens on, and over
+//! TLS where the settings name a certificate, which must be the server's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -8,11 +9,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::CliError;
 use crate::config::Config;
+use crate::tls;
 
 /// How long a reply may take; chosen.
 const REPLY_MAX: Duration = Duration::from_secs(10);
@@ -24,6 +29,7 @@ const ACCOUNT: &str = "/client/v4/accounts/own/calls";
 /// A way to the server of some settings.
 pub(super) struct Client {
     address: SocketAddr,
+    tls: Option<TlsConnector>,
     token: Option<HeaderValue>,
     runtime: tokio::runtime::Runtime,
 }
@@ -42,7 +48,8 @@ impl Client {
             Some(value)
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { address, token, runtime })
+        let tls = config.tls.as_ref().map(tls::connector).transpose()?;
+        Ok(Self { address, tls, token, runtime })
     }
 
     /// Whether it may ask the account API.
@@ -54,7 +61,7 @@ impl Client {
     pub(super) fn text(&self, path: &str) -> Result<String, CliError> {
         let (status, body) = self.ask(Method::GET, path, None, String::new())?;
         if status != 200 {
-            return Err(CliError::Refused(format!("http://{}{path}: {status}", self.address)));
+            return Err(CliError::Refused(format!("{}{path}: {status}", self.address)));
         }
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
@@ -75,7 +82,7 @@ impl Client {
             _ => {
                 let message = reply.pointer("/errors/0/message").and_then(Value::as_str);
                 let message = message.map_or_else(|| format!("status {status}"), str::to_owned);
-                Err(CliError::Refused(format!("http://{}: {message}", self.address)))
+                Err(CliError::Refused(format!("{}: {message}", self.address)))
             }
         }
     }
@@ -99,19 +106,31 @@ impl Client {
             .map_err(|error| failed(error.to_string()))?;
         let reply = self
             .runtime
-            .block_on(async { tokio::time::timeout(REPLY_MAX, exchange(address, request)).await });
+            .block_on(async { tokio::time::timeout(REPLY_MAX, self.connect(request)).await });
         match reply {
             Ok(reply) => reply.map_err(|error| failed(error.to_string())),
             Err(_) => Err(failed("no reply in time".to_owned())),
         }
     }
+
+    async fn connect(&self, request: Request<Full<Bytes>>) -> Answer {
+        let stream = TcpStream::connect(self.address).await?;
+        match &self.tls {
+            None => exchange(stream, request).await,
+            Some(tls) => {
+                let name = ServerName::from(self.address.ip());
+                exchange(tls.connect(name, stream).await?, request).await
+            }
+        }
+    }
 }
 
+type Answer = Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>>;
+
 async fn exchange(
-    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
+) -> Answer {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);

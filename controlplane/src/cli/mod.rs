@@ -14,6 +14,7 @@ use std::io::Write;
 
 use crate::config::{Config, Task};
 use crate::store::StoreError;
+use crate::tls::TlsError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum CliError {
     /// The state directory cannot be used.
     #[error("state: {0}")]
     Store(#[from] StoreError),
+    /// The certificate of the settings cannot be served.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// The command asks the account API, and has no token for it.
     #[error("the server is asked by its account API, which takes --account-token")]
     NoToken,
@@ -28,7 +32,7 @@ pub enum CliError {
     #[error("--http names no port that a server could be asked at")]
     NoPort,
     /// The server does not answer.
-    #[error("http://{address}: {reason}")]
+    #[error("{address}: {reason}")]
     Unreachable {
         /// Its address.
         address: std::net::SocketAddr,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sources::{Layers, Raw};
 
+use crate::tls::TlsFiles;
 pub use commands::{AppTask, Task};
 
 /// Everything that can be set.
@@ -24,6 +25,8 @@ pub use commands::{AppTask, Task};
 pub struct Config {
     /// Address of the HTTP API; port 0 takes a free one.
     pub http: SocketAddr,
+    /// Certificate and key of the HTTP API; None: it is plain.
+    pub tls: Option<TlsFiles>,
     /// Local addresses of the media sockets: one or two, of different families.
     pub media_binds: Vec<IpAddr>,
     /// Port of all media; 0 takes a free one.
@@ -100,7 +103,8 @@ impl std::fmt::Debug for Secret {
 /// Deadlines and caps of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// From the first wait for a request to its complete head; also how long a connection may idle.
+    /// From the first wait for a request to its complete head; also how long a connection may idle,
+    /// and how long its TLS handshake may take.
     pub head: Duration,
     /// From the head of a request to the end of its body.
     pub body: Duration,
@@ -112,6 +116,8 @@ pub struct HttpLimits {
     pub connections_per_address: usize,
     /// How long requests in progress may take after a stop was asked for.
     pub drain: Duration,
+    /// How long a changed certificate may go unseen.
+    pub tls_look: Duration,
 }
 
 impl Default for HttpLimits {
@@ -123,6 +129,7 @@ impl Default for HttpLimits {
             connections: 8_192,
             connections_per_address: 4_096,
             drain: Duration::from_secs(3),
+            tls_look: Duration::from_secs(5),
         }
     }
 }
@@ -163,6 +170,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8080),
+            tls: None,
             media_binds: default_binds(),
             media_port: 1473,
             media_tcp: true,
@@ -205,6 +213,7 @@ impl Config {
         let http = parsed(layers.one("http"), http)?.unwrap_or(defaults.http);
         Ok(Self {
             http,
+            tls: tls(layers)?,
             media_binds: media_binds(layers.all("media_bind"))?.unwrap_or(defaults.media_binds),
             media_port: parsed(layers.one("media_port"), number)?.unwrap_or(defaults.media_port),
             media_tcp: parsed(layers.one("media_tcp"), switch)?.unwrap_or(defaults.media_tcp),
@@ -233,6 +242,17 @@ fn parsed<T>(
 
 fn http(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not ADDRESS:PORT (such as 127.0.0.1:8080)"))
+}
+
+fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    match (layers.one("tls_cert"), layers.one("tls_key")) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            Ok(Some(TlsFiles { cert: cert.text.clone().into(), key: key.text.clone().into() }))
+        }
+        (Some(cert), None) => Err(ConfigError::new(&cert.origin, "tls_key is missing")),
+        (None, Some(key)) => Err(ConfigError::new(&key.origin, "tls_cert is missing")),
+    }
 }
 
 fn number(text: &str) -> Result<u16, String> {

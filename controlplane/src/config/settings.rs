@@ -29,13 +29,29 @@ const fn setting(
 }
 
 /// Every setting, in the order of the help.
-pub(super) const SETTINGS: [Setting; 14] = [
+pub(super) const SETTINGS: [Setting; 16] = [
     setting(
         ["http", "http"],
         "FANFALL_HTTP",
         "ADDR:PORT",
         false,
         "Address of the HTTP API and the page. Default: 127.0.0.1:8080",
+    ),
+    setting(
+        ["tls_cert", "tls-cert"],
+        "FANFALL_TLS_CERT",
+        "FILE",
+        false,
+        "Certificates in PEM, the server's own first: the API and the page are served over HTTPS \
+         alone. Read again every 5 seconds: a changed pair of certificate and key is taken over \
+         without a restart, one that cannot be used is logged and left. Default: none, plain HTTP",
+    ),
+    setting(
+        ["tls_key", "tls-key"],
+        "FANFALL_TLS_KEY",
+        "FILE",
+        false,
+        "Private key of the certificate, in PEM (PKCS #8, PKCS #1 or SEC1). Default: none",
     ),
     setting(
         ["media_bind", "media-bind"],

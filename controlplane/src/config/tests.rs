@@ -79,6 +79,8 @@ fn a_wrong_flag_is_refused_by_name() {
         (["--announce", "0.0.0.0"], "--announce: \"0.0.0.0\""),
         (["--pin", "maybe"], "--pin: \"maybe\""),
         (["--log", "info,,=x="], "--log: "),
+        (["--tls-cert", "x"], "--tls-cert: tls_key is missing"),
+        (["--tls-key", "x"], "--tls-key: tls_cert is missing"),
         (["--state", ""], "--state: names no directory"),
         (["--account-token", "shortie"], "--account-token: a secret is 16 to 256"),
         (["--app-id", "x"], "--app-id: app_secret is missing"),

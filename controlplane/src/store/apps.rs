@@ -4,6 +4,7 @@
 
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::auth::{Digest, sha256};
@@ -14,7 +15,7 @@ pub const APPS_MAX: usize = 10_000;
 pub const NAME_MAX: usize = 256;
 
 /// A stored app, as the account API shows it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct App {
     /// Its id: 32 hexadecimal digits.
     pub uid: String,

@@ -7,6 +7,7 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Seconds of a new slot. Chosen: as fine as bills and graphs want it.
@@ -72,8 +73,9 @@ pub enum By {
 }
 
 /// One line of an answer.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "UsageLine")]
 pub struct Line {
     /// The session, when lines are sessions.
     #[serde(skip_serializing_if = "Option::is_none")]

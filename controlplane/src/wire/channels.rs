@@ -1,6 +1,7 @@
 //! JSON shapes of the datachannels endpoints, field for field.
 
 use common::command::{Reliability, ReliabilityLimit};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
@@ -13,7 +14,7 @@ pub const CHANNELS_PER_REQUEST: usize = 64;
 pub const CHANNEL_NAME_MAX: usize = super::TRACK_NAME_MAX;
 
 /// Body of datachannels/establish.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EstablishRequest {
     /// Which channel brings the transport: always `server-events`.
@@ -23,7 +24,7 @@ pub struct EstablishRequest {
 }
 
 /// Body of datachannels/new, datachannels/update and datachannels/close.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelsRequest {
     /// The channels.
@@ -31,7 +32,7 @@ pub struct ChannelsRequest {
 }
 
 /// One data channel of a request. Numbers stay as they came: one out of range fails its entry alone.
-#[derive(Clone, Default, Debug, Deserialize)]
+#[derive(Clone, Default, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelObject {
     /// Publish or receive.
@@ -43,14 +44,17 @@ pub struct ChannelObject {
     /// Whether messages arrive in order; true unless said.
     pub ordered: Option<bool>,
     /// Give a message up after so many retransmissions.
+    #[schemars(schema_with = "short_schema")]
     pub max_retransmits: Option<Number>,
     /// Give a message up after so many milliseconds.
+    #[schemars(schema_with = "short_schema")]
     pub max_packet_life_time: Option<Number>,
     /// Hold messages until the subscriber's first one (remote).
     pub wait_for_ack: Option<bool>,
     /// Pass the subscriber's messages on to the publisher (remote).
     pub can_reply: Option<bool>,
     /// SCTP stream of this session's end (close).
+    #[schemars(schema_with = "short_schema")]
     pub id: Option<Number>,
 }
 
@@ -105,8 +109,13 @@ fn short(field: &str, number: &Number) -> Result<u16, ItemError> {
     fits.ok_or_else(|| ItemError::InvalidParams(format!("{field}: must be 0 to 65535")))
 }
 
+/// What [`short`] takes.
+fn short_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["integer", "null"], "minimum": 0, "maximum": u16::MAX })
+}
+
 /// One data channel of a reply.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelReply {
     /// Publish or receive.
@@ -182,7 +191,7 @@ impl ChannelReply {
 }
 
 /// Reply of datachannels/new, datachannels/update and datachannels/close.
-#[derive(Clone, Default, Debug, Serialize)]
+#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelsReply {
     /// One entry per requested channel.
@@ -190,7 +199,7 @@ pub struct ChannelsReply {
 }
 
 /// Reply of datachannels/establish.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EstablishReply {
     /// Whether the client must answer an offer.

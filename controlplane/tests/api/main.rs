@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod http;
+mod https;
 mod rtc;
 mod contract;
 mod limits;
@@ -16,6 +17,7 @@ mod layers;
 mod channels;
 mod streams;
 mod exchange;
+mod deploy;
 mod replay;
 mod account;
 mod usage;
