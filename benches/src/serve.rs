@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Box<dyn Error>> {
         Driver::Mmsg => DriverChoice::Mmsg,
     };
     let plane = DataPlane::start(config)?;
-    crate::pin(arguments.server_cpu);
+    crate::subject::pin(arguments.server_cpu);
     let (fingerprint, port) = (hex(&plane.fingerprint()), plane.port());
     let why = plane.fallback_reason().unwrap_or("-").replace('\n', " ");
     answer(&format!("ready {port} {fingerprint} {:?} {why}", plane.driver()))?;

@@ -1,0 +1,84 @@
+//! Saturation and overload of one core: subscribers are added to a broadcast of video until some of
+//! it is lost or stays behind; then half as many more, to see what is delivered beyond the limit and
+//! to whom.
+
+use std::time::Duration;
+
+use super::forward::{Load, VIDEO, connect};
+use crate::Outcome;
+use crate::generator::{Generator, Window};
+use crate::report::figures::Figures;
+use crate::subject::{Kind, Setup};
+
+/// Step from one number of subscribers to the next.
+const STEP: f64 = 1.3;
+/// What counts as holding: at most this much lost, at least this much delivered in time, in percent.
+const LOSS_MAX: f64 = 0.1;
+const DELIVERED_MIN: f64 = 99.0;
+/// Beyond this part of its own core in percent the generator may be the limit.
+const GENERATOR_MAX: f64 = 90.0;
+/// More than the generator has descriptors for.
+const SUBSCRIBERS_MAX: usize = 8_000;
+/// How much of the limit is offered for the overload.
+const OVERLOAD: f64 = 1.5;
+
+/// Searches from `start` subscribers, a window of `seconds` each.
+pub(crate) fn run(kind: Kind, setup: &Setup, start: usize, seconds: f64) -> Outcome<Figures> {
+    let load = Load {
+        media: VIDEO,
+        rooms: 1,
+        publishers: 1,
+        subscribers: start,
+        sample: 64,
+        seconds,
+        warm_up: 1.0,
+    };
+    let mut generator = connect(kind, setup, &load)?;
+    let mut held: Option<(usize, Figures)> = None;
+    let (mut count, mut most) = (start, 0.0f64);
+    let mut beyond;
+    // Upwards until it does not hold, then once between the last two.
+    loop {
+        let window = step(&mut generator, &load, count)?;
+        let figures = Figures::of(&window, &load);
+        most = most.max(figures.get("packets_per_second").unwrap_or(0.0));
+        let holds = figures.get("loss_percent").is_some_and(|loss| loss < LOSS_MAX)
+            && figures.get("delivered_percent").is_some_and(|part| part > DELIVERED_MIN);
+        eprintln!(
+            "  {count} subscribers: {:.0} packets/s, server {:.0} %, generator {:.0} %: {}",
+            figures.get("packets_per_second").unwrap_or(0.0),
+            figures.get("server_core_percent").unwrap_or(0.0),
+            figures.get("generator_core_percent").unwrap_or(0.0),
+            if holds { "holds" } else { "does not hold" }
+        );
+        beyond = figures.clone();
+        if !holds || count >= SUBSCRIBERS_MAX {
+            break;
+        }
+        held = Some((count, figures));
+        count = ((count as f64 * STEP) as usize).max(count + 1);
+    }
+    let (limit, mut figures) = held.unwrap_or((count, beyond.clone()));
+    figures.set("saturation_subscribers", limit as f64);
+    let own = beyond.get("generator_core_percent").unwrap_or(0.0);
+    figures.set("generator_bound", f64::from(u8::from(own > GENERATOR_MAX)));
+    let offered = (limit as f64 * OVERLOAD) as usize;
+    let window = step(&mut generator, &load, offered)?;
+    let over = Figures::of(&window, &load);
+    let rate = over.get("packets_per_second").unwrap_or(0.0);
+    figures.set("overload_subscribers", offered as f64);
+    figures.set("overload_packets_per_second", rate);
+    figures.set("overload_percent_of_most", 100.0 * rate / most.max(rate).max(1.0));
+    figures.set("overload_worst_subscriber_percent", 100.0 * window.worst_share);
+    figures.set("overload_delivered_percent", over.get("delivered_percent").unwrap_or(0.0));
+    Ok(figures)
+}
+
+/// Brings the broadcast to `count` subscribers and measures.
+fn step(generator: &mut Generator, load: &Load, count: usize) -> Outcome<Window> {
+    let now = generator.present().count();
+    let more = Load { subscribers: count.saturating_sub(now), ..*load };
+    generator.join_all(1, more.wishes())?;
+    generator.run_for(Duration::from_secs_f64(load.warm_up))?;
+    generator.measure(Duration::from_secs_f64(load.seconds))
+}
