@@ -1,6 +1,6 @@
 //! Browser tests: the server's real binary, a real headless Chromium at both ends (and a Firefox at
 //! one of them, where it is installed), and between them, where a test asks for it, a bad network
-//! (relay.rs). Compiled only with the feature `browser`; `cargo xtask test` starts them and says
+//! (relay.rs). Not run by a plain `cargo test`; `cargo xtask test` starts them and says
 //! through the environment where the programs are:
 //!
 //! - `FANFALL_BINARY`: the server; default: beside the folder of this test binary

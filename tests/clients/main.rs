@@ -1,5 +1,5 @@
 //! Client tests: the server's real binary, and unmodified clients of other makers at both ends:
-//! browsers, partytracks, aiortc, GStreamer, werift, wrtc. Compiled only with the feature `browser`;
+//! browsers, partytracks, aiortc, GStreamer, werift, wrtc. Not run by a plain `cargo test`;
 //! `cargo xtask test` installs the clients, starts the tests and says through the environment where
 //! the programs are: what tests/browser/main.rs lists, and
 //!

@@ -7,10 +7,6 @@ use std::process::Command;
 
 use crate::process;
 
-/// Feature without which the browser and client tests are not compiled: a plain `cargo test` needs no
-/// browser.
-pub(crate) const FEATURE: &str = "tests/browser";
-
 /// Names of the browser's program, the distributions' own first. `chromium-browser` is Ubuntu's.
 const CHROMIUM: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "/snap/bin/chromium"];
@@ -56,18 +52,14 @@ pub(crate) fn test_command(
     if programs.firefox.is_none() {
         println!("no Firefox here: the tests with Firefox will be SKIPPED");
     }
-    process::run(process::cargo(root).args([
-        "build",
-        "--locked",
-        "--package",
-        "controlplane",
-        "--bin",
-        "fanfall",
-    ]))?;
+    // With the whole workspace, as the step before: parts of it alone would have the dependencies'
+    // features decided, and them compiled, anew. The tests of the API bring the server's binary.
+    let workspace = ["test", "--locked", "--workspace", "--test", name];
+    process::run(process::cargo(root).args(workspace).args(["--test", "api", "--no-run"]))?;
     let target = target(root)?;
     let mut test = process::cargo(root);
-    test.args(["test", "--locked", "--package", "tests", "--features", FEATURE])
-        .args(["--test", name, "--"])
+    test.args(workspace)
+        .arg("--")
         .args(filter)
         // One at a time: the figures that the tests report are of one browser, not of several
         // that compete for the same cores.

@@ -113,7 +113,7 @@ fn run_step(step: Step, root: &Path, filter: Option<&str>) -> Result<(), String>
             process::run(
                 process::cargo(root)
                     .args(["clippy", "--locked", "--workspace", "--all-targets"])
-                    .args(["--features", browser::FEATURE, "--", "-D", "warnings"]),
+                    .args(["--", "-D", "warnings"]),
             )
         }
         Step::Test => tests(root),
