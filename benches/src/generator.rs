@@ -21,6 +21,8 @@ use crate::usage::{self, Usage};
 const JOINING_MAX: usize = 16;
 /// Longest time for all joins together.
 const CONNECT_MAX: Duration = Duration::from_secs(120);
+/// How long after a publisher's handshake a server may take to offer what it sends.
+const ANNOUNCED: Duration = Duration::from_millis(300);
 /// How often the timers of subscribers are looked at.
 const SWEEP: Duration = Duration::from_millis(4);
 /// Epoll's numbers: publishers have this bit, the signalling has all.
@@ -89,7 +91,7 @@ impl Generator {
     /// Connects so many publishers to each of `rooms` rooms, one after the other.
     pub(crate) fn publish(&mut self, rooms: usize, each: usize) -> Outcome<()> {
         for number in 0..rooms * each {
-            let publisher = Publisher::new(number, &self.media)?;
+            let publisher = Publisher::new(number, &self.media, self.subject.client_ip)?;
             let event = EpollEvent::new(EpollFlags::EPOLLIN, PUBLISHER | number as u64);
             self.epoll.add(&publisher.socket, event)?;
             self.subject.signals.send(Wish::Publish {
@@ -107,7 +109,7 @@ impl Generator {
                 }
             }
         }
-        Ok(())
+        self.run_for(ANNOUNCED)
     }
 
     /// Starts all sources.
@@ -120,7 +122,7 @@ impl Generator {
     pub(crate) fn join(&mut self, room: usize, each: usize, of: Arc<[usize]>) -> Outcome<usize> {
         let number = self.subscribers.len();
         let rooms = Room { first: (room * each) as u32, publishers: each as u32 };
-        let subscriber = Subscriber::new(number, rooms, Instant::now())?;
+        let subscriber = Subscriber::new(number, rooms, self.subject.client_ip, Instant::now())?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, number as u64);
         self.epoll.add(&subscriber.socket, event)?;
         let kinds = of.iter().flat_map(|_| self.media.kinds());
@@ -156,11 +158,12 @@ impl Generator {
         let end = Instant::now() + CONNECT_MAX;
         let mut wishes = wishes.into_iter().peekable();
         loop {
-            let joining = self.present().filter(|one| one.connected.is_none()).count();
+            let joining = self.joining();
             for (room, of) in wishes.by_ref().take(JOINING_MAX.saturating_sub(joining)) {
                 self.join(room, each, of)?;
             }
             self.turn()?;
+            let joining = self.joining();
             if let Some(failure) = self.present().find_map(|one| one.failure.clone()) {
                 return Err(failure.into());
             }
@@ -171,6 +174,10 @@ impl Generator {
                 return Err(format!("{joining} subscribers still not connected").into());
             }
         }
+    }
+
+    fn joining(&self) -> usize {
+        self.present().filter(|one| one.connected.is_none()).count()
     }
 
     /// Those who did not leave.

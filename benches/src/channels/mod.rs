@@ -15,7 +15,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::ChannelArguments;
 use crate::Outcome;
-use crate::client::batch::socket;
+use crate::client::batch::{LOOPBACK, socket};
 use crate::report::figures::{ms, percentile};
 use crate::usage::Usage;
 use client::Client;
@@ -261,7 +261,7 @@ impl Scene {
 
 /// Opens a place at the server and makes the peer for it.
 fn join(server: &mut Server, role: &str, stream: u16) -> Result<Client, Box<dyn Error>> {
-    let socket: UdpSocket = socket()?;
+    let socket: UdpSocket = socket(LOOPBACK)?;
     socket.connect(server.address)?;
     let certificate = dimpl::certificate::generate_self_signed_certificate()?;
     let print = digest(&SHA256, &certificate.certificate);

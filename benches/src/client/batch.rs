@@ -2,7 +2,7 @@
 //! that the generator's core carries more than the server's. Called by `subscriber` and `floor`.
 
 use std::io::IoSliceMut;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, setsockopt, sockopt};
@@ -13,6 +13,8 @@ use crate::Outcome;
 const BATCH: usize = 32;
 /// Bytes of the largest datagram.
 const SLOT: usize = 2_048;
+/// The address of everything that need not be elsewhere.
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Kernel receive buffer of each socket in bytes. Chosen: about a second of one subscriber's media.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
@@ -55,10 +57,10 @@ impl Batch {
     }
 }
 
-/// A socket on loopback with as much receive buffer as the system allows: a generator that is not
+/// A socket at an address of this host with as much receive buffer as the system allows: a generator that is not
 /// scheduled for a moment loses nothing.
-pub(crate) fn socket() -> Outcome<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+pub(crate) fn socket(ip: IpAddr) -> Outcome<UdpSocket> {
+    let socket = UdpSocket::bind((ip, 0))?;
     socket.set_nonblocking(true)?;
     setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     // Needs a capability; without it the plain option did what it could.
@@ -73,7 +75,7 @@ mod tests {
 
     #[test]
     fn more_than_a_batch_is_taken_in_order() {
-        let (from, to) = (socket().unwrap(), socket().unwrap());
+        let (from, to) = (socket(LOOPBACK).unwrap(), socket(LOOPBACK).unwrap());
         for number in 0..70u8 {
             from.send_to(&vec![number; 1 + usize::from(number)], to.local_addr().unwrap()).unwrap();
         }

@@ -1,7 +1,7 @@
 //! One publisher: the whole stack of the tests' remote peer, with one or two sources that send at
 //! their pace. Driven by `generator`.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ::tests::peer::{Peer, PeerConfig, StreamSpec};
@@ -60,9 +60,9 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that is about to join; its owner carries the wish to the server.
-    pub(crate) fn new(number: usize, media: &Media) -> Outcome<Self> {
-        let socket = super::batch::socket()?;
+    /// A publisher at `ip` that is about to join; its owner carries the wish to the server.
+    pub(crate) fn new(number: usize, media: &Media, ip: IpAddr) -> Outcome<Self> {
+        let socket = super::batch::socket(ip)?;
         let certificate = Peer::certificate();
         let local = Local {
             address: socket.local_addr()?,

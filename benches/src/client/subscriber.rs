@@ -2,7 +2,7 @@
 //! `sample` of each stream and checks its payload to the last byte, answers with reports and
 //! transport-wide feedback. Driven by `generator`.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,9 +52,9 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// A subscriber that asks to join now; its owner carries the wish to the server.
-    pub(crate) fn new(number: usize, room: Room, now: Instant) -> Outcome<Self> {
-        let socket = super::batch::socket()?;
+    /// A subscriber at `ip` that asks to join now; its owner carries the wish to the server.
+    pub(crate) fn new(number: usize, room: Room, ip: IpAddr, now: Instant) -> Outcome<Self> {
+        let socket = super::batch::socket(ip)?;
         let certificate = dimpl::certificate::generate_self_signed_certificate()?;
         let print = ring::digest::digest(&ring::digest::SHA256, &certificate.certificate);
         let local = Local {
@@ -95,7 +95,7 @@ impl Subscriber {
             self.failure = Some(error.to_string());
             return;
         }
-        let mut transport = Transport::new(config, certificate, &self.local.ufrag, remote, now);
+        let mut transport = Transport::new(config, certificate, &self.local, remote, now);
         transport.on_time(&self.socket, now);
         self.transport = Some(transport);
     }

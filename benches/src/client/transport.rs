@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dimpl::{Config, Dtls, DtlsCertificate, Output, SrtpProfile};
-use proto::stun::write_binding_request;
+use proto::stun::{write_binding_request, write_binding_success};
 use ring::digest::{SHA256, digest};
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
-use super::sdp::Remote;
+use super::sdp::{Local, Remote};
 
 /// Distance of two connectivity checks (browsers send one each 2.5 s).
 const CHECK: Duration = Duration::from_millis(2_500);
-/// The same while none was answered.
+/// The same until the handshake is done.
 const CHECK_FIRST: Duration = Duration::from_millis(50);
 /// RFC 8445 section 5.1.2: type preference 126 (host), component 1.
 const PRIORITY: u32 = 126 << 24 | 0xffff << 8 | 255;
@@ -38,6 +38,7 @@ pub(crate) struct Transport {
     pub(crate) failure: Option<String>,
     remote: Remote,
     user: String,
+    password: String,
     dtls: Dtls,
     next_check: Instant,
     deadline: Instant,
@@ -52,7 +53,7 @@ impl Transport {
     pub(crate) fn new(
         config: &Arc<Config>,
         certificate: DtlsCertificate,
-        ufrag: &str,
+        local: &Local,
         remote: Remote,
         now: Instant,
     ) -> Self {
@@ -62,8 +63,9 @@ impl Transport {
             keys: None,
             closed: false,
             failure: None,
-            user: format!("{}:{ufrag}", remote.ufrag),
+            user: format!("{}:{}", remote.ufrag, local.ufrag),
             remote,
+            password: local.password.clone(),
             dtls,
             next_check: now,
             deadline: now,
@@ -75,16 +77,17 @@ impl Transport {
 
     /// Takes a datagram that is no media (RFC 7983: STUN begins with 0 to 3, DTLS with 20 to 63).
     pub(crate) fn on_datagram(&mut self, socket: &UdpSocket, bytes: &[u8], now: Instant) {
-        match bytes.first() {
-            // RFC 8489 section 5: the response class.
-            Some(1) if !self.answered => {
+        match bytes {
+            // RFC 8489 section 5: a success response to a binding request.
+            [1, 1, ..] if !self.answered => {
                 self.answered = true;
-                self.next_check = now + CHECK;
                 let result = self.dtls.handle_timeout(now);
                 self.note(result.err());
                 self.drain(socket);
             }
-            Some(20..=63) => {
+            // A request: a server that is no ICE-lite agent checks for itself.
+            [0, 1, ..] => self.answer(socket, bytes),
+            [20..=63, ..] => {
                 let result = self.dtls.handle_packet(bytes);
                 self.note(result.err());
                 self.drain(socket);
@@ -96,7 +99,7 @@ impl Transport {
     /// Does what is due.
     pub(crate) fn on_time(&mut self, socket: &UdpSocket, now: Instant) {
         if now >= self.next_check {
-            self.next_check = now + if self.answered { CHECK } else { CHECK_FIRST };
+            self.next_check = now + if self.keys.is_some() { CHECK } else { CHECK_FIRST };
             self.check(socket);
         }
         if self.answered && self.keys.is_none() && now >= self.deadline {
@@ -141,6 +144,15 @@ impl Transport {
                 _ => {}
             }
         }
+    }
+
+    fn answer(&self, socket: &UdpSocket, request: &[u8]) {
+        let Some(transaction) = request.get(8..20).and_then(|bytes| bytes.try_into().ok()) else {
+            return;
+        };
+        let (mut slot, password) = ([0; 512], self.password.as_bytes());
+        let len = write_binding_success(&mut slot, transaction, self.remote.address, password);
+        let _ = socket.send(&slot[..len]);
     }
 
     fn check(&mut self, socket: &UdpSocket) {

@@ -13,7 +13,7 @@ use nix::sys::socket::{
 };
 
 use super::seal::{HEADER, TAG, key, nonce};
-use crate::client::batch::socket;
+use crate::client::batch::{LOOPBACK, socket};
 use crate::{ForwarderArguments, Method, Outcome};
 
 /// Packets taken at once, and messages sent at once.
@@ -37,6 +37,7 @@ struct Destination {
 /// Messages that wait to be sent: their bytes and where each goes.
 struct Outbox {
     socket: UdpSocket,
+    method: Method,
     headers: MultiHeaders<SockaddrIn>,
     bytes: Vec<Vec<u8>>,
     addresses: Vec<Option<SockaddrIn>>,
@@ -63,7 +64,7 @@ pub(crate) fn run(arguments: &ForwarderArguments) -> Outcome<()> {
         let destinations: Outcome<Vec<_>> = ports.iter().enumerate().map(destination).collect();
         publishers.push((key(number as u32)?, destinations?));
     }
-    let socket = socket()?;
+    let socket = socket(LOOPBACK)?;
     socket.set_nonblocking(false)?;
     setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER)?;
     // Needs a capability; without it the plain option did what it could.
@@ -83,9 +84,11 @@ fn forward(method: Method, socket: UdpSocket, publishers: &mut [Publisher]) -> O
     let fd = socket.as_raw_fd();
     let mut headers = MultiHeaders::<()>::preallocate(TAKEN, None);
     let mut slots = vec![[0; SLOT]; TAKEN];
+    let control = (method == Method::Gso).then(|| nix::cmsg_space!(u16));
     let mut outbox = Outbox {
         socket,
-        headers: MultiHeaders::preallocate(SENT, Some(nix::cmsg_space!(u16))),
+        method,
+        headers: MultiHeaders::preallocate(SENT, control),
         bytes: vec![Vec::with_capacity(MESSAGE); SENT],
         addresses: Vec::with_capacity(SENT),
     };
@@ -177,9 +180,8 @@ impl Outbox {
             return Ok(());
         }
         let segment = u16::try_from(segment)?;
-        let many = self.bytes.first().is_some_and(|one| one.len() > usize::from(segment));
         let control = [ControlMessage::UdpGsoSegments(&segment)];
-        let control = if many { &control[..] } else { &[] };
+        let control = if self.method == Method::Gso { &control[..] } else { &[] };
         let slices: Vec<[IoSlice<'_>; 1]> = self.bytes.iter().map(|one| [IoSlice::new(one)]).collect();
         let slices = slices.get(..self.addresses.len()).unwrap_or_default();
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());

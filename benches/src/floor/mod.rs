@@ -8,14 +8,14 @@ mod seal;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ::tests::source::Shape;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use serde_json::json;
 
-use crate::client::batch::{Batch, socket};
+use crate::client::batch::{Batch, LOOPBACK, socket};
 use crate::report::figures::Figures;
 use crate::scenario::forward::Load;
 use crate::subject::{Setup, pin};
@@ -36,6 +36,8 @@ struct Feed {
 /// The forwarder and everything around it.
 struct Rig {
     child: Child,
+    /// Kept open: its end ends the forwarder.
+    _input: ChildStdin,
     feeder: UdpSocket,
     feeds: Vec<Feed>,
     ends: Vec<(UdpSocket, u64)>,
@@ -87,7 +89,7 @@ impl Rig {
         // Who gets what of each publisher, by place of the end.
         let mut hearers: Vec<Vec<u16>> = vec![Vec::new(); load.rooms * load.publishers];
         for (number, (_, of)) in load.wishes().into_iter().enumerate() {
-            let end = socket()?;
+            let end = socket(LOOPBACK)?;
             epoll.add(&end, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
             let port = end.local_addr()?.port();
             for publisher in of.iter() {
@@ -100,7 +102,7 @@ impl Rig {
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
         let address: SocketAddr = line.trim().parse()?;
-        let feeder = socket()?;
+        let feeder = socket(LOOPBACK)?;
         feeder.connect(address)?;
         let now = Instant::now();
         let feeds = (0..hearers.len()).flat_map(|publisher| {
@@ -112,7 +114,8 @@ impl Rig {
         });
         let feeds = feeds.collect();
         let (batch, sent, received) = (Batch::new(), 0, 0);
-        Ok(Self { child, feeder, feeds, ends, epoll, batch, sent, received })
+        let _input = input;
+        Ok(Self { child, _input, feeder, feeds, ends, epoll, batch, sent, received })
     }
 
     fn run_for(&mut self, time: Duration) -> Outcome<()> {

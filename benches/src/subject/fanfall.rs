@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::signal::{self, Http, Signals, Wish};
 use super::{Setup, Subject, ready};
 use crate::Outcome;
+use crate::client::batch::LOOPBACK;
 use crate::client::sdp::{self, Remote, Section};
 
 /// Starts the server.
@@ -31,7 +32,7 @@ pub(super) fn start(setup: &Setup) -> Outcome<Subject> {
     let api = Api { http: api, sessions: RefCell::default() };
     let signals = Signals::start(async move || Ok(signal::Api::Fanfall(api)))?;
     let description = format!("Fanfall {}, {driver}", env!("CARGO_PKG_VERSION"));
-    Ok(Subject { child, description, signals, _files: None })
+    Ok(Subject { child, description, signals, client_ip: LOOPBACK, _files: None })
 }
 
 /// The API of one app.

@@ -1,10 +1,10 @@
 //! Janus from the system's package, VideoRoom plugin, over its HTTP API: one session of the API, one
 //! handle per client, events by long polling. `start` writes its configuration into a folder of its
-//! own: one event loop, ICE-lite, loopback, no limits on rates, everything else as packaged.
+//! own: one event loop, no limits on rates, everything else as packaged.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -35,10 +35,13 @@ pub(super) fn start() -> Outcome<Subject> {
     let files = tempfile::tempdir()?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     configure(files.path(), port)?;
-    let mut child = Command::new(&program)
+    // Ends with the thread that started it, however that ends.
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .arg(&program)
         .arg(format!("--configs-folder={}", files.path().display()))
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(std::fs::File::create("/tmp/janus-debug.log")?)
         .stderr(Stdio::null())
         .spawn()?;
     let http = Http::new(format!("http://127.0.0.1:{port}/janus"), None);
@@ -52,7 +55,15 @@ pub(super) fn start() -> Outcome<Subject> {
         }
     };
     let description = format!("{}, one event loop", version(&program));
-    Ok(Subject { child, description, signals, _files: Some(files) })
+    Ok(Subject { child, description, signals, client_ip: host_ip()?, _files: Some(files) })
+}
+
+/// The host's own address: Janus never uses the loopback interface for media.
+fn host_ip() -> Outcome<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // Chooses a route, sends nothing.
+    socket.connect("192.0.2.1:9").map_err(|_| "Janus needs an address that is not loopback")?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// The program's own word.
@@ -68,7 +79,6 @@ fn configure(folder: &Path, port: u16) -> Outcome<()> {
     let main = format!(
         "general: {{ configs_folder = \"{0}\"; debug_level = 1; }}\n\
          media: {{ rtp_port_range = \"{MEDIA_PORTS}\" }}\n\
-         nat: {{ ice_lite = true; ice_enforce_list = \"lo\" }}\n\
          plugins: {{ disable = \"{1}\" }}\n\
          transports: {{ disable = \"{2}\" }}\n",
         folder.display(),
@@ -78,7 +88,7 @@ fn configure(folder: &Path, port: u16) -> Outcome<()> {
         "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,\
          libjanus_websockets.so"
     );
-    let main = main.replace("debug_level = 1;", "debug_level = 1; event_loops = 1;");
+    let main = main.replace("debug_level = 1;", "debug_level = 6; debug_timestamps = true; event_loops = 1;");
     std::fs::write(folder.join("janus.jcfg"), main)?;
     let http = format!(
         "general: {{ json = \"compact\"; base_path = \"/janus\"; http = true; port = {port}; \

@@ -8,6 +8,7 @@ mod signal;
 mod str0m;
 
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
@@ -54,6 +55,9 @@ pub(crate) struct Subject {
     /// What it is: version, driver, library.
     pub(crate) description: String,
     pub(crate) signals: Signals,
+    /// Where its clients are: on loopback, or on the host's address for a server that shuns loopback.
+    /// Either way packets take the loopback device.
+    pub(crate) client_ip: IpAddr,
     /// Kept while it runs: its configuration.
     _files: Option<tempfile::TempDir>,
 }

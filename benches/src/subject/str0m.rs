@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::signal::{self, Signals, Wish};
 use super::{Subject, ready};
 use crate::Outcome;
+use crate::client::batch::LOOPBACK;
 use crate::client::sdp::{self, Remote};
 
 /// Starts the server.
@@ -24,7 +25,7 @@ pub(super) fn start() -> Outcome<Subject> {
     let api = Api { pipes: RefCell::new((input, output)) };
     let signals = Signals::start(async move || Ok(signal::Api::Str0m(api)))?;
     let description = "minimal SFU on str0m (RTP mode, no bandwidth estimation)".to_owned();
-    Ok(Subject { child, description, signals, _files: None })
+    Ok(Subject { child, description, signals, client_ip: LOOPBACK, _files: None })
 }
 
 /// The server's pipes.
