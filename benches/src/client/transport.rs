@@ -21,6 +21,10 @@ const CHECK_FIRST: Duration = Duration::from_millis(50);
 /// RFC 8445 section 5.1.2: type preference 126 (host), component 1.
 const PRIORITY: u32 = 126 << 24 | 0xffff << 8 | 255;
 
+/// RFC 8445 section 7.3.1.1: who offers is the controlling agent unless the other's number is higher.
+/// The highest keeps all clients in the controlling role, also towards a server that offered.
+const TIE_BREAKER: u64 = u64::MAX;
+
 /// What the handshake agreed on.
 pub(crate) struct Keys {
     pub(crate) open: Context,
@@ -161,7 +165,7 @@ impl Transport {
         transaction[..8].copy_from_slice(&self.checks.to_be_bytes());
         let mut slot = [0; 512];
         let secret = self.remote.password.as_bytes();
-        let (user, tie_breaker) = (&self.user, 1);
+        let (user, tie_breaker) = (&self.user, TIE_BREAKER);
         let len = write_binding_request(
             &mut slot,
             transaction,

@@ -41,7 +41,7 @@ pub(super) fn start() -> Outcome<Subject> {
         .arg(&program)
         .arg(format!("--configs-folder={}", files.path().display()))
         .stdin(Stdio::null())
-        .stdout(std::fs::File::create("/tmp/janus-debug.log")?)
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
     let http = Http::new(format!("http://127.0.0.1:{port}/janus"), None);
@@ -88,7 +88,7 @@ fn configure(folder: &Path, port: u16) -> Outcome<()> {
         "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,\
          libjanus_websockets.so"
     );
-    let main = main.replace("debug_level = 1;", "debug_level = 6; debug_timestamps = true; event_loops = 1;");
+    let main = main.replace("debug_level = 1;", "debug_level = 1; event_loops = 1;");
     std::fs::write(folder.join("janus.jcfg"), main)?;
     let http = format!(
         "general: {{ json = \"compact\"; base_path = \"/janus\"; http = true; port = {port}; \
