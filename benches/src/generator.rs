@@ -23,6 +23,8 @@ const JOINING_MAX: usize = 16;
 const CONNECT_MAX: Duration = Duration::from_secs(120);
 /// How long after a publisher's handshake a server may take to offer what it sends.
 const ANNOUNCED: Duration = Duration::from_millis(300);
+/// First retransmission of a client's handshake, as in libwebrtc (`kInitialTimeout`).
+const DTLS_TIMEOUT: Duration = Duration::from_millis(50);
 /// How often the timers of subscribers are looked at.
 const SWEEP: Duration = Duration::from_millis(4);
 /// Epoll's numbers: publishers have this bit, the signalling has all.
@@ -80,7 +82,7 @@ impl Generator {
             hears: HashMap::new(),
             media,
             sample,
-            dtls: Arc::new(Config::default()),
+            dtls: Arc::new(Config::builder().flight_start_rto(DTLS_TIMEOUT).build()?),
             epoll,
             batch: Batch::new(),
             start: now,
@@ -116,6 +118,18 @@ impl Generator {
     pub(crate) fn play(&mut self) {
         let now = Instant::now();
         self.publishers.iter_mut().for_each(|publisher| publisher.play(now));
+    }
+
+    /// Stops all sources.
+    pub(crate) fn pause(&mut self) {
+        self.publishers.iter_mut().for_each(Publisher::pause);
+    }
+
+    /// What the server is, and the cipher that was agreed on.
+    pub(crate) fn about(&self) -> String {
+        let keys = self.present().find_map(|one| one.transport.as_ref()?.keys.as_ref());
+        let profile = keys.map_or("no keys", |keys| keys.profile);
+        format!("{}, {profile}", self.subject.description)
     }
 
     /// Lets one more subscriber join a room and hear these publishers; returns its number.
@@ -154,7 +168,11 @@ impl Generator {
     }
 
     /// Joins `wishes` (a room and whom to hear), a few at a time, until all have their keys.
-    pub(crate) fn join_all(&mut self, each: usize, wishes: Vec<(usize, Arc<[usize]>)>) -> Outcome<()> {
+    pub(crate) fn join_all(
+        &mut self,
+        each: usize,
+        wishes: Vec<(usize, Arc<[usize]>)>,
+    ) -> Outcome<()> {
         let end = Instant::now() + CONNECT_MAX;
         let mut wishes = wishes.into_iter().peekable();
         loop {
@@ -217,7 +235,8 @@ impl Generator {
             found: std::mem::take(&mut self.found),
             refused: usage::receive_buffer_errors()? - refused,
         };
-        let sent: Vec<u64> = sent.iter().zip(sent_before).map(|(now, before)| now - before).collect();
+        let sent: Vec<u64> =
+            sent.iter().zip(sent_before).map(|(now, before)| now - before).collect();
         for subscriber in self.present() {
             let of = self.hears.get(&subscriber.number).into_iter().flat_map(|of| of.iter());
             let wanted: u64 = of.filter_map(|publisher| sent.get(*publisher)).sum();

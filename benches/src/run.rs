@@ -6,10 +6,10 @@ use std::process::Command;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::report::figures::Figures;
 use crate::report::{Report, Row, baseline, plot, table};
 use crate::scenario::{self, Scenario};
 use crate::subject::{Kind, Setup, janus_program};
-use crate::report::figures::Figures;
 use crate::{Method, Outcome, RunArguments, floor};
 
 /// Who is measured: a server, or a floor.
@@ -95,7 +95,12 @@ fn contenders(arguments: &RunArguments, scenario: &Scenario) -> Vec<Contender> {
     all
 }
 
-fn once(contender: Contender, scenario: &Scenario, setup: &Setup, traced: bool) -> Outcome<Figures> {
+fn once(
+    contender: Contender,
+    scenario: &Scenario,
+    setup: &Setup,
+    traced: bool,
+) -> Outcome<Figures> {
     match (contender, scenario) {
         (Contender::Server(kind), _) => scenario.run(kind, setup, traced),
         (Contender::Floor(method), Scenario::Forward(load)) => floor::run(method, setup, load),
@@ -122,14 +127,14 @@ fn facts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes `bench.json` and `bench.svg`.
+/// Writes the report and its plot under the names of the committed ones.
 fn write(arguments: &RunArguments, report: &Report) -> Outcome<()> {
     let Some(folder) = arguments.out.as_deref().map(Path::new) else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(&report.json())? + "\n";
-    std::fs::write(folder.join("bench.json"), json)?;
-    std::fs::write(folder.join("bench.svg"), plot::svg(report))?;
-    println!("\nwritten: bench.json and bench.svg in {}", folder.display());
+    std::fs::write(folder.join("baseline.json"), json)?;
+    std::fs::write(folder.join("baseline.svg"), plot::svg(report))?;
+    println!("\nwritten: baseline.json and baseline.svg in {}", folder.display());
     Ok(())
 }
 

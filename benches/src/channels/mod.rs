@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &ChannelArguments) -> Outcome<()> {
 impl Scene {
     fn new(mut server: Server, arguments: &ChannelArguments) -> Outcome<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let publisher = join(&mut server, "channel-publisher", PUBLISHED)?;
+        let publisher = join(&mut server, "publisher", PUBLISHED)?;
         epoll.add(&publisher.socket, EpollEvent::new(EpollFlags::EPOLLIN, PUBLISHER))?;
         let now = Instant::now();
         Ok(Self {
@@ -125,7 +125,7 @@ impl Scene {
             let up = self.subscribers.iter().filter(|one| one.client.up).count();
             while self.subscribers.len() < count && self.subscribers.len() - up < JOINING_MAX {
                 let number = self.subscribers.len() as u64;
-                let client = join(&mut self.server, "channel-subscriber", SUBSCRIBED)?;
+                let client = join(&mut self.server, "subscriber", SUBSCRIBED)?;
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, number);
                 self.epoll.add(&client.socket, event)?;
                 self.subscribers.push(Subscriber { client, next: None, received: 0 });

@@ -81,6 +81,9 @@ mod tests {
         }
         let mut seen = Vec::new();
         Batch::new().receive(&to, |bytes| seen.push((bytes.len(), bytes[0])));
-        assert_eq!(seen, (0..70).map(|number| (1 + number as usize, number as u8)).collect::<Vec<_>>());
+        assert_eq!(
+            seen,
+            (0..70).map(|number| (1 + number as usize, number as u8)).collect::<Vec<_>>()
+        );
     }
 }

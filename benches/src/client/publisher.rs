@@ -131,6 +131,11 @@ impl Publisher {
         }
     }
 
+    /// Stops its sources.
+    pub(crate) fn pause(&mut self) {
+        self.playing = false;
+    }
+
     /// Takes everything its socket holds.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) {
         let Some(peer) = &mut self.peer else { return };

@@ -82,9 +82,10 @@ impl Subscriber {
 
     /// Takes the server's description and begins to connect.
     pub(crate) fn begin(&mut self, config: &Arc<Config>, remote: Remote, now: Instant) {
-        let sending = remote.sections.iter().filter_map(|section| {
-            section.ssrc.map(|ssrc| Stream::new(ssrc, section.kind))
-        });
+        let sending = remote
+            .sections
+            .iter()
+            .filter_map(|section| section.ssrc.map(|ssrc| Stream::new(ssrc, section.kind)));
         self.streams = sending.collect();
         self.transport_cc_id = remote.sections.iter().find_map(|one| one.numbers.transport_cc_id);
         if self.streams.len() != remote.sections.len() {

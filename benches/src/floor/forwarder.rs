@@ -127,9 +127,10 @@ fn forward(method: Method, socket: UdpSocket, publishers: &mut [Publisher]) -> O
 
 /// Whose packet it is.
 fn number(packet: &[u8]) -> usize {
-    packet.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map_or(usize::MAX, |ssrc| {
-        u32::from_be_bytes(ssrc) as usize
-    })
+    packet
+        .get(8..12)
+        .and_then(|ssrc| ssrc.try_into().ok())
+        .map_or(usize::MAX, |ssrc| u32::from_be_bytes(ssrc) as usize)
 }
 
 fn open(key: &LessSafeKey, packet: &[u8]) -> Option<Opened> {
@@ -182,7 +183,8 @@ impl Outbox {
         let segment = u16::try_from(segment)?;
         let control = [ControlMessage::UdpGsoSegments(&segment)];
         let control = if self.method == Method::Gso { &control[..] } else { &[] };
-        let slices: Vec<[IoSlice<'_>; 1]> = self.bytes.iter().map(|one| [IoSlice::new(one)]).collect();
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            self.bytes.iter().map(|one| [IoSlice::new(one)]).collect();
         let slices = slices.get(..self.addresses.len()).unwrap_or_default();
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
         // What does not fit is loss like any other.

@@ -13,7 +13,8 @@ pub(super) const TAG: usize = 16;
 
 /// The key of a publisher or a destination.
 pub(super) fn key(number: u32) -> Outcome<LessSafeKey> {
-    let bytes: [u8; 32] = std::array::from_fn(|place| number.to_be_bytes()[place % 4] ^ place as u8);
+    let bytes: [u8; 32] =
+        std::array::from_fn(|place| number.to_be_bytes()[place % 4] ^ place as u8);
     Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes)?))
 }
 

@@ -113,7 +113,8 @@ impl Sfu {
                 return Ok(false);
             }
             let reply = self.join(&line).map_err(|error| error.to_string());
-            let reply = reply.map_or_else(|error| json!({ "error": error }), |sdp| json!({ "answer": sdp }));
+            let reply = reply
+                .map_or_else(|error| json!({ "error": error }), |sdp| json!({ "answer": sdp }));
             println!("{reply}");
             std::io::stdout().flush()?;
         }
@@ -133,7 +134,9 @@ impl Sfu {
             let Ok((len, from)) = self.socket.recv_from(&mut bytes) else { return };
             let now = Instant::now();
             let Some(bytes) = bytes.get(..len) else { return };
-            let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, bytes) else { continue };
+            let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, bytes) else {
+                continue;
+            };
             let input = Input::Receive(now, receive);
             let known = self.by_address.get(&from).copied();
             let accepts = |client: &Option<Client>| {

@@ -8,24 +8,28 @@ use crate::generator::Window;
 use crate::scenario::forward::Load;
 use crate::usage::Usage;
 
-/// Figures by name, in the order of [`NAMES`]' tables. Units are in the names.
+/// Figures by name. Units are in the names.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Figures(BTreeMap<&'static str, f64>);
+pub(crate) struct Figures {
+    values: BTreeMap<&'static str, f64>,
+    /// What was measured, in words; empty where it needs none.
+    pub(crate) about: String,
+}
 
 impl Figures {
     /// Sets a figure.
     pub(crate) fn set(&mut self, name: &'static str, value: f64) {
-        self.0.insert(name, value);
+        self.values.insert(name, value);
     }
 
     /// A figure, where the scenario has it.
     pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        self.0.get(name).copied()
+        self.values.get(name).copied()
     }
 
     /// All figures.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        self.0.iter().map(|(name, value)| (*name, *value))
+        self.values.iter().map(|(name, value)| (*name, *value))
     }
 
     /// What one window shows of forwarding.
@@ -64,7 +68,8 @@ impl Figures {
 
     /// Sets the percentiles of sorted latencies.
     fn latency(&mut self, sorted: &[Duration]) {
-        let shares = [("latency_ms_p50", 0.5), ("latency_ms_p99", 0.99), ("latency_ms_p999", 0.999)];
+        let shares =
+            [("latency_ms_p50", 0.5), ("latency_ms_p99", 0.99), ("latency_ms_p999", 0.999)];
         for (name, share) in shares {
             if !sorted.is_empty() {
                 self.set(name, ms(percentile(sorted, share)));
@@ -84,7 +89,7 @@ impl Figures {
     /// The median of each figure over several runs.
     pub(crate) fn median(runs: &[Self]) -> Self {
         let mut median = Self::default();
-        let names = runs.iter().flat_map(|run| run.0.keys());
+        let names = runs.iter().flat_map(|run| run.values.keys());
         for name in names {
             let mut values: Vec<f64> = runs.iter().filter_map(|run| run.get(name)).collect();
             values.sort_by(f64::total_cmp);
@@ -93,6 +98,7 @@ impl Figures {
                 median.set(name, (low + high) / 2.0);
             }
         }
+        median.about = runs.first().map(|run| run.about.clone()).unwrap_or_default();
         median
     }
 }

@@ -49,15 +49,16 @@ impl Report {
     /// The report as JSON: medians, and every run behind them.
     pub(crate) fn json(&self) -> Value {
         let object = |figures: &Figures| {
-            let rounded = figures.iter().map(|(name, value)| {
-                (name.to_owned(), json!((value * 1e3).round() / 1e3))
-            });
+            let rounded = figures
+                .iter()
+                .map(|(name, value)| (name.to_owned(), json!((value * 1e3).round() / 1e3)));
             Value::Object(rounded.collect::<Map<_, _>>())
         };
         let rows = self.rows.iter().map(|row| {
             json!({
                 "scenario": row.scenario,
                 "server": row.server,
+                "about": row.median().about,
                 "median": object(&row.median()),
                 "runs": row.runs.iter().map(object).collect::<Vec<_>>(),
                 "errors": row.errors,

@@ -25,7 +25,9 @@ pub(crate) fn svg(report: &Report) -> String {
     let costs: Vec<(&str, &str, f64)> = report
         .rows
         .iter()
-        .filter(|row| row.scenario.starts_with("broadcast") || row.scenario.starts_with("conference"))
+        .filter(|row| {
+            row.scenario.starts_with("broadcast") || row.scenario.starts_with("conference")
+        })
         .filter_map(|row| Some((row.scenario, row.server.as_str(), row.median().get(FIGURE)?)))
         .collect();
     let most = costs.iter().map(|(.., cost)| *cost).fold(0.1, f64::max);
@@ -36,7 +38,11 @@ pub(crate) fn svg(report: &Report) -> String {
         if scenario != group {
             group = scenario;
             y += HEAD;
-            let _ = writeln!(bars, "<text x=\"{GAP}\" y=\"{:.0}\" font-weight=\"bold\">{scenario}</text>", y - 8.0);
+            let _ = writeln!(
+                bars,
+                "<text x=\"{GAP}\" y=\"{:.0}\" font-weight=\"bold\">{scenario}</text>",
+                y - 8.0
+            );
         }
         let length = LONGEST * cost / most;
         let colour = COLOURS.iter().find(|(name, _)| server.starts_with(name));

@@ -1,6 +1,8 @@
 //! The report as tables for people, in the markup of the README. Every figure is a median; beside
 //! each server's cost stands what it is to the floors of the same run.
 
+use std::collections::BTreeMap;
+
 use super::{Report, Row};
 
 /// Columns of a table: a heading, a figure, digits behind the point.
@@ -72,6 +74,11 @@ const FLOORS: [&str; 2] = ["floor-gso", "floor-plain"];
 pub(crate) fn print(report: &Report) {
     for (name, text) in &report.facts {
         println!("{name}: {text}");
+    }
+    let about = report.rows.iter().map(|row| (row.server.clone(), row.median().about));
+    let about: BTreeMap<_, _> = about.filter(|(_, about)| !about.is_empty()).collect();
+    for (server, about) in about {
+        println!("{server}: {about}");
     }
     for scenario in report.scenarios() {
         let columns = match scenario {

@@ -2,6 +2,7 @@
 //! it is lost or stays behind; then half as many more, to see what is delivered beyond the limit and
 //! to whom.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::forward::{Load, VIDEO, connect};
@@ -17,13 +18,17 @@ const LOSS_MAX: f64 = 0.1;
 const DELIVERED_MIN: f64 = 99.0;
 /// Beyond this part of its own core in percent the generator may be the limit.
 const GENERATOR_MAX: f64 = 90.0;
-/// More than the generator has descriptors for.
-const SUBSCRIBERS_MAX: usize = 8_000;
 /// How much of the limit is offered for the overload.
 const OVERLOAD: f64 = 1.5;
 
-/// Searches from `start` subscribers, a window of `seconds` each.
-pub(crate) fn run(kind: Kind, setup: &Setup, start: usize, seconds: f64) -> Outcome<Figures> {
+/// Searches from `tried.start` to `tried.end` subscribers, a window of `seconds` each.
+pub(crate) fn run(
+    kind: Kind,
+    setup: &Setup,
+    tried: Range<usize>,
+    seconds: f64,
+) -> Outcome<Figures> {
+    let Range { start, end: most_tried } = tried;
     let load = Load {
         media: VIDEO,
         rooms: 1,
@@ -31,13 +36,13 @@ pub(crate) fn run(kind: Kind, setup: &Setup, start: usize, seconds: f64) -> Outc
         subscribers: start,
         sample: 64,
         seconds,
-        warm_up: 1.0,
+        warm_up: seconds / 3.0,
     };
     let mut generator = connect(kind, setup, &load)?;
     let mut held: Option<(usize, Figures)> = None;
     let (mut count, mut most) = (start, 0.0f64);
     let mut beyond;
-    // Upwards until it does not hold, then once between the last two.
+    // Upwards until it does not hold.
     loop {
         let window = step(&mut generator, &load, count)?;
         let figures = Figures::of(&window, &load);
@@ -52,7 +57,7 @@ pub(crate) fn run(kind: Kind, setup: &Setup, start: usize, seconds: f64) -> Outc
             if holds { "holds" } else { "does not hold" }
         );
         beyond = figures.clone();
-        if !holds || count >= SUBSCRIBERS_MAX {
+        if !holds || count >= most_tried {
             break;
         }
         held = Some((count, figures));

@@ -81,7 +81,10 @@ impl Noted {
             Some(heard) => self.heard.push(heard),
             None => {
                 self.failed += 1;
-                eprintln!("no media in {STAY:?}: {}", one.failure.as_deref().unwrap_or("no reason"));
+                eprintln!(
+                    "no media in {STAY:?}: {}",
+                    one.failure.as_deref().unwrap_or("no reason")
+                );
             }
         }
     }

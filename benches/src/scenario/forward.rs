@@ -65,6 +65,7 @@ pub(crate) fn run(kind: Kind, setup: &Setup, load: &Load, traced: bool) -> Outco
     if traced {
         trace::run(&mut generator, &mut figures)?;
     }
+    figures.about = generator.about();
     let connected = generator.present().filter_map(|one| one.connected).collect();
     figures.times(["connected_ms_p50", "connected_ms_p99"], connected);
     let heard = generator.present().filter_map(|one| one.heard).collect();

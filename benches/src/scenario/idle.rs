@@ -14,9 +14,14 @@ use crate::subject::{Kind, Setup};
 pub(crate) fn run(kind: Kind, setup: &Setup, count: usize, seconds: f64) -> Outcome<Figures> {
     let mut generator = Generator::start(kind, setup, BOTH, 1)?;
     generator.publish(1, 1)?;
+    // A track can be pulled once something of it has come.
+    generator.play();
+    generator.run_for(Duration::from_millis(500))?;
     let before = generator.subject.usage()?;
     let publisher: Arc<[usize]> = Arc::from([0]);
     generator.join_all(1, vec![(0, publisher); count])?;
+    generator.pause();
+    generator.run_for(Duration::from_secs_f64(seconds / 5.0))?;
     let full = generator.subject.usage()?;
     let time = Duration::from_secs_f64(seconds);
     generator.run_for(time)?;

@@ -20,7 +20,7 @@ pub(crate) enum Scenario {
     Forward(Load),
     Churn { rate: f64, seconds: f64 },
     Idle { sessions: usize, seconds: f64 },
-    Capacity { start: usize, seconds: f64 },
+    Capacity { start: usize, end: usize, seconds: f64 },
 }
 
 impl Scenario {
@@ -30,7 +30,9 @@ impl Scenario {
             Self::Forward(load) => forward::run(kind, setup, load, traced),
             Self::Churn { rate, seconds } => churn::run(kind, setup, *rate, *seconds),
             Self::Idle { sessions, seconds } => idle::run(kind, setup, *sessions, *seconds),
-            Self::Capacity { start, seconds } => capacity::run(kind, setup, *start, *seconds),
+            Self::Capacity { start, end, seconds } => {
+                capacity::run(kind, setup, *start..*end, *seconds)
+            }
         }
     }
 }
@@ -57,7 +59,7 @@ pub(crate) fn full(seconds: f64) -> Vec<(&'static str, Scenario)> {
         ("conference-5x10", Scenario::Forward(rooms(5))),
         ("churn", Scenario::Churn { rate: 50.0, seconds }),
         ("idle", Scenario::Idle { sessions: 300, seconds: 5.0 }),
-        ("saturation", Scenario::Capacity { start: 150, seconds: 3.0 }),
+        ("saturation", Scenario::Capacity { start: 150, end: 4_000, seconds: 3.0 }),
     ]
 }
 
@@ -71,10 +73,14 @@ pub(crate) fn smoke() -> Vec<(&'static str, Scenario)> {
             Scenario::Forward(load) if load.publishers > 1 => {
                 (name, Scenario::Forward(small(Load { publishers: 3, subscribers: 3, ..load })))
             }
-            Scenario::Forward(load) => (name, Scenario::Forward(small(Load { subscribers: 4, ..load }))),
+            Scenario::Forward(load) => {
+                (name, Scenario::Forward(small(Load { subscribers: 4, ..load })))
+            }
             Scenario::Churn { .. } => (name, Scenario::Churn { rate: 10.0, seconds: 0.3 }),
             Scenario::Idle { .. } => (name, Scenario::Idle { sessions: 4, seconds: 0.2 }),
-            Scenario::Capacity { .. } => (name, scenario),
+            Scenario::Capacity { .. } => {
+                (name, Scenario::Capacity { start: 2, end: 3, seconds: 0.3 })
+            }
         })
         .collect()
 }

@@ -12,10 +12,8 @@ use crate::report::figures::Figures;
 /// Seconds of the window.
 const SECONDS: f64 = 2.0;
 /// What is counted: every system call, and every socket buffer given to a device.
-const EVENTS: [(&str, &str); 2] = [
-    ("raw_syscalls:sys_enter", "syscalls_per_packet"),
-    ("net:net_dev_queue", "skbs_per_packet"),
-];
+const EVENTS: [(&str, &str); 2] =
+    [("raw_syscalls:sys_enter", "syscalls_per_packet"), ("net:net_dev_queue", "skbs_per_packet")];
 
 /// Counts for a while, where that is possible.
 pub(super) fn run(generator: &mut Generator, figures: &mut Figures) -> Outcome<()> {

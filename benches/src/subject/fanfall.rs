@@ -50,9 +50,7 @@ impl Api {
         let (local, sections, tracks) = match wish {
             Wish::Publish { number, local, sections, .. } => {
                 self.sessions.borrow_mut().insert(number, session.clone());
-                let track = |one: &Section| {
-                    json!({ "location": "local", "mid": one.mid, "trackName": one.mid })
-                };
+                let track = |one: &Section| json!({ "location": "local", "mid": one.mid, "trackName": one.mid });
                 let tracks: Vec<Value> = sections.iter().map(track).collect();
                 (local, sections, tracks)
             }

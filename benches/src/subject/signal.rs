@@ -80,7 +80,9 @@ impl Signals {
                 while let Some(wish) = inbox.recv().await {
                     let (api, outbox) = (Rc::clone(&api), outbox.clone());
                     let waker = Arc::clone(&waker);
-                    tokio::task::spawn_local(async move { serve(&api, wish, &outbox, &waker).await });
+                    tokio::task::spawn_local(
+                        async move { serve(&api, wish, &outbox, &waker).await },
+                    );
                 }
             });
         })?;
@@ -152,7 +154,12 @@ impl Http {
     }
 
     /// One request; the body of its reply. Errors: no reply, or a status that is no success.
-    pub(super) async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Value> {
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Outcome<Value> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
