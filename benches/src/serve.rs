@@ -127,6 +127,8 @@ impl Server {
             "profiles": self.profiles,
             "media_in": sum(|c| c.media_in),
             "media_out": sum(|c| c.media_out),
+            "datagrams_out": sum(|c| c.datagrams_out),
+            "sends": sum(|c| c.sends),
             "resent": sum(|c| c.resent),
             "drops": drops,
         });

@@ -21,6 +21,7 @@ const _: () = assert!(size_of::<TransportAddress>() == size_of::<SocketAddr>());
 
 impl TransportAddress {
     /// IP address and port, whatever the protocol.
+    #[inline]
     pub fn socket(self) -> SocketAddr {
         match self {
             TransportAddress::Udp(address) => address,

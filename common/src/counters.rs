@@ -168,6 +168,8 @@ pub struct Counters {
     pub datagrams_out: u64,
     /// Bytes of them (UDP payload).
     pub bytes_out: u64,
+    /// UDP messages handed to the kernel: one of several datagrams is cut up by it (UDP_SEGMENT).
+    pub sends: u64,
     /// Inbound datagrams that were authentic RTP of a published track.
     pub media_in: u64,
     /// Inbound datagrams consumed as STUN, DTLS or RTCP.

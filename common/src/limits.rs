@@ -8,6 +8,9 @@ pub const PEERS_MAX: usize = 1 << 16;
 pub const TRACKS_MAX: usize = 1 << 17;
 /// Most subscriptions on one node.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
+/// Streams (WHIP, WHEP) of one app that are published or watched at a time. Chosen: more than a
+/// node has room to receive.
+pub const STREAMS_PER_APP_MAX: usize = 4_096;
 /// Most cores of one data plane; chosen: core sets are 64-bit masks.
 pub const CORES_MAX: usize = 64;
 /// Remote addresses one peer may hold at a time (candidate pairs that passed a check).

@@ -196,11 +196,6 @@ impl Label {
         Some(Self { len: text.len() as u8, bytes })
     }
 
-    /// The label's bytes, padded with zeros, and how many they are.
-    pub fn padded(&self) -> (&[u8; Self::LEN_MAX], usize) {
-        (&self.bytes, usize::from(self.len))
-    }
-
     /// The label's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::AppConfig;
 use crate::error::ApiError;
+use crate::stream_token::{Role, StreamKey};
 
 /// Number of an app on this node, in the order of the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -23,6 +24,8 @@ pub struct Apps {
     by_id: HashMap<String, AppIndex>,
     /// SHA-256 of each secret: equal lengths for the comparison.
     digests: Vec<[u8; 32]>,
+    /// The ids again, in the order of the digests.
+    ids: Vec<String>,
 }
 
 impl Apps {
@@ -31,6 +34,7 @@ impl Apps {
         Self {
             by_id: apps.iter().enumerate().map(|(n, app)| (app.id.clone(), AppIndex(n))).collect(),
             digests: apps.iter().map(|app| sha256(app.secret.as_bytes())).collect(),
+            ids: apps.iter().map(|app| app.id.clone()).collect(),
         }
     }
 
@@ -59,14 +63,53 @@ impl Apps {
     /// [`ApiError::Unauthorized`] when the header is missing, repeated, of another scheme, or
     /// holds another secret.
     pub fn authorize(&self, app: AppIndex, headers: &HeaderMap) -> Result<(), ApiError> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(ApiError::Unauthorized);
-        };
-        let token = bearer(value.as_bytes()).ok_or(ApiError::Unauthorized)?;
-        let expected = self.digests.get(app.0).ok_or(ApiError::Unauthorized)?;
-        if bool::from(sha256(token).ct_eq(expected)) { Ok(()) } else { Err(ApiError::Unauthorized) }
+        let token = token(headers)?;
+        if self.is_secret(app, token) { Ok(()) } else { Err(ApiError::Unauthorized) }
     }
+
+    /// The same for one stream: its tokens of these roles are as good as the secret. `now` is in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    /// [`ApiError::Unauthorized`], also for a token of another stream or role, or an old one.
+    pub fn authorize_stream(
+        &self,
+        app: AppIndex,
+        headers: &HeaderMap,
+        stream: &str,
+        roles: &[Role],
+        now: u64,
+    ) -> Result<(), ApiError> {
+        let token = token(headers)?;
+        let role = self.stream_key(app)?.role(stream, token, now);
+        let allowed = role.is_some_and(|role| roles.contains(&role));
+        if allowed || self.is_secret(app, token) { Ok(()) } else { Err(ApiError::Unauthorized) }
+    }
+
+    /// The key of an app's stream tokens, made anew of its secret's digest each time.
+    ///
+    /// # Errors
+    /// [`ApiError::Unauthorized`] when there is no such app.
+    pub fn stream_key(&self, app: AppIndex) -> Result<StreamKey, ApiError> {
+        match (self.digests.get(app.0), self.ids.get(app.0)) {
+            (Some(digest), Some(id)) => Ok(StreamKey::new(digest, id)),
+            _ => Err(ApiError::Unauthorized),
+        }
+    }
+
+    fn is_secret(&self, app: AppIndex, token: &[u8]) -> bool {
+        let expected = self.digests.get(app.0);
+        expected.is_some_and(|expected| sha256(token).ct_eq(expected).into())
+    }
+}
+
+/// The one bearer token of a request.
+fn token(headers: &HeaderMap) -> Result<&[u8], ApiError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(ApiError::Unauthorized);
+    };
+    bearer(value.as_bytes()).ok_or(ApiError::Unauthorized)
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

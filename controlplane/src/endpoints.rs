@@ -3,7 +3,7 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
 //! a bare `?` and keys of their own.
 
-use crate::api::Action;
+use crate::api::{Action, Protocol, StreamAction};
 use crate::error::ApiError;
 
 /// What a request is for.
@@ -31,6 +31,8 @@ pub enum Endpoint {
     NewSession,
     /// An endpoint of one session.
     Session(String, Action),
+    /// An endpoint of one stream.
+    Stream(String, StreamAction),
     /// GET generate-ice-servers; needs no secret.
     IceServers,
 }
@@ -54,6 +56,10 @@ enum Place {
     Health,
     NewSession,
     Session(Action),
+    Stream,
+    Tokens,
+    StreamEndpoint(Protocol),
+    StreamSession(Protocol),
     IceServers,
 }
 
@@ -82,16 +88,31 @@ const API: [(&str, Place); 11] = [
     ("/generate-ice-servers", Place::IceServers),
 ];
 
-/// Where an app's paths begin: with and without the version, and the page's proxy.
-const PREFIXES: [&str; 3] = ["/v1/apps/{app}", "/apps/{app}", "/page/api"];
+/// Paths of streams below an app; the page's proxy has none.
+const STREAMS: [(&str, Place); 6] = [
+    ("/streams/{stream}", Place::Stream),
+    ("/streams/{stream}/tokens", Place::Tokens),
+    ("/whip/{stream}", Place::StreamEndpoint(Protocol::Whip)),
+    ("/whip/{stream}/{session}", Place::StreamSession(Protocol::Whip)),
+    ("/whep/{stream}", Place::StreamEndpoint(Protocol::Whep)),
+    ("/whep/{stream}/{session}", Place::StreamSession(Protocol::Whep)),
+];
+
+/// Where an app's paths begin: with and without the version.
+const PREFIXES: [&str; 2] = ["/v1/apps/{app}", "/apps/{app}"];
+/// Where those of the page's app do.
+const PAGE_PREFIX: &str = "/page/api";
 
 impl Place {
     /// The methods it takes, as an `Allow` header.
     fn methods(self) -> &'static str {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
-            Place::Session(Action::Read) => "GET, HEAD",
+            Place::Session(Action::Read) | Place::Stream => "GET, HEAD",
+            Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
+            Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
             Place::NewSession
+            | Place::Tokens
             | Place::Session(Action::NewTracks | Action::EstablishChannels | Action::NewChannels) => {
                 "POST"
             }
@@ -131,9 +152,12 @@ impl Routes {
             insert(path.to_owned(), place)?;
         }
         for prefix in PREFIXES {
-            for (path, place) in API {
+            for (path, place) in API.into_iter().chain(STREAMS) {
                 insert(format!("{prefix}{path}"), place)?;
             }
+        }
+        for (path, place) in API {
+            insert(format!("{PAGE_PREFIX}{path}"), place)?;
         }
         Ok(Self { router })
     }
@@ -149,6 +173,7 @@ impl Routes {
             return Err(ApiError::MethodNotAllowed(place.methods()));
         }
         let parameter = |name| found.params.get(name).map(str::to_owned);
+        let stream = |action| Endpoint::Stream(parameter("stream").unwrap_or_default(), action);
         let endpoint = match place {
             Place::Page(file) => return Ok(Target::Page(file)),
             Place::Metrics => return Ok(Target::Metrics),
@@ -158,8 +183,29 @@ impl Routes {
             Place::Session(action) => {
                 Endpoint::Session(parameter("session").unwrap_or_default(), action)
             }
+            Place::Stream => stream(StreamAction::Read),
+            Place::Tokens => stream(StreamAction::Token),
+            Place::StreamEndpoint(protocol) if method == "POST" => {
+                stream(StreamAction::Start(protocol))
+            }
+            Place::StreamEndpoint(protocol) => stream(StreamAction::Probe(protocol)),
+            Place::StreamSession(protocol) => {
+                let id = parameter("session").unwrap_or_default();
+                stream(match method {
+                    "PATCH" => StreamAction::Change(protocol, id),
+                    "DELETE" => StreamAction::End(protocol, id),
+                    _ => StreamAction::Look(protocol, id),
+                })
+            }
         };
         Ok(Target::Api { app: parameter("app"), endpoint })
+    }
+
+    /// The methods of a path of WHIP or WHEP, as an `Allow` header.
+    pub fn stream_methods(&self, path: &str) -> Option<&'static str> {
+        let place = *self.router.at(path).ok()?.value;
+        let streams = matches!(place, Place::StreamEndpoint(_) | Place::StreamSession(_));
+        streams.then(|| place.methods())
     }
 
     /// Whether a path belongs to the API that other origins may call (CORS).
@@ -179,6 +225,7 @@ impl Endpoint {
         match self {
             Endpoint::NewSession => "sessions_new",
             Endpoint::IceServers => "generate_ice_servers",
+            Endpoint::Stream(_, action) => action.name(),
             Endpoint::Session(_, Action::Read) => "session",
             Endpoint::Session(_, Action::NewTracks) => "tracks_new",
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",

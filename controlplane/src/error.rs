@@ -43,6 +43,23 @@ pub enum ApiError {
     RateLimited,
     /// A table of this node is full.
     Full(&'static str),
+    /// The body is of another media type.
+    MediaType {
+        /// The header field that says so: `accept-post` or `accept-patch`.
+        field: &'static str,
+        /// What this resource takes.
+        takes: &'static str,
+    },
+    /// A description that WHIP or WHEP does not take as a whole; holds why.
+    Unprocessable(String),
+    /// A change of ICE without an entity tag.
+    PreconditionRequired,
+    /// A change of another ICE session than the present one.
+    PreconditionFailed,
+    /// Nobody publishes the stream.
+    NotLive,
+    /// No such session of the stream, or it ended.
+    NoStreamSession,
     /// The page proxy is switched off, or the request is not from our page.
     PageRefused(&'static str),
 }
@@ -99,6 +116,20 @@ impl ApiError {
             }
             Self::Full(what) => {
                 (503, "temporarily_unavailable_error", format!("this node has no room for {what}"))
+            }
+            Self::MediaType { takes, .. } => {
+                (415, "invalid_params", format!("this resource takes {takes}"))
+            }
+            Self::Unprocessable(text) => (422, "invalid_session_description", text.clone()),
+            Self::PreconditionRequired => {
+                (428, "invalid_params", "If-Match must name the ICE session, or be *".into())
+            }
+            Self::PreconditionFailed => {
+                (412, "invalid_params", "If-Match names another ICE session".into())
+            }
+            Self::NotLive => (409, "not_live", "nobody publishes this stream now".into()),
+            Self::NoStreamSession => {
+                (404, "not_found", "the stream has no such session, or it ended".into())
             }
             Self::PageRefused(why) => (404, "not_found", (*why).into()),
         }

@@ -11,6 +11,7 @@ mod server;
 mod respond;
 pub mod endpoints;
 pub mod auth;
+pub mod stream_token;
 pub mod error;
 pub mod wire;
 pub mod api;

@@ -58,11 +58,12 @@ impl Metrics {
 /// One counter of the block: name, help, place.
 type Column = (&'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTERS: [Column; 26] = [
+const COUNTERS: [Column; 27] = [
     ("datagrams_in", "Datagrams received, handed-over ones included", |c| c.datagrams_in),
     ("bytes_in", "UDP payload bytes received", |c| c.bytes_in),
     ("datagrams_out", "Datagrams sent", |c| c.datagrams_out),
     ("bytes_out", "UDP payload bytes sent", |c| c.bytes_out),
+    ("sends", "UDP messages handed to the kernel, each of one datagram or several", |c| c.sends),
     ("media_in", "Authentic RTP packets of published tracks received", |c| c.media_in),
     ("control_in", "STUN, DTLS and RTCP datagrams consumed", |c| c.control_in),
     ("handed_over", "Datagrams handed to the home core of their peer", |c| c.handed_over),

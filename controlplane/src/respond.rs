@@ -1,8 +1,8 @@
 //! From a request to its response: route, authorise, read the body, call the handler, add the
 //! headers every reply has.
 //!
-//! Called by `server.rs` for each request. Every API reply is a JSON object, errors too; nothing
-//! here redirects, and nothing logs bodies or headers.
+//! Called by `server.rs` for each request. Every reply is a JSON object, errors too, but for the
+//! descriptions of WHIP and WHEP; nothing here redirects, and nothing logs bodies or headers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::api::{self, Call};
+use crate::api::{self, ACCEPT_POST, Call, SDP, StreamAction, StreamCall};
 use crate::auth::AppIndex;
 use crate::config::HttpLimits;
 use crate::endpoints::{Endpoint, Routes, Target};
@@ -24,11 +24,14 @@ use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::page;
 use crate::state::Node;
+use crate::stream_token;
 
 /// The response's body.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Headers that pages of other origins may read.
+const EXPOSED: &str = "location, etag, link, accept-post, accept-patch, retry-after";
 /// Longest `Access-Control-Request-Headers` that is echoed, in bytes; chosen.
 const PREFLIGHT_MAX: usize = 1_024;
 
@@ -50,7 +53,7 @@ impl Responder {
         let path = request.uri().path().to_owned();
         let is_api = Routes::is_api(&path);
         if is_api && request.method() == Method::OPTIONS {
-            return preflight(request.headers());
+            return preflight(request.headers(), self.routes.stream_methods(&path));
         }
         let target = self.routes.find(request.method().as_str(), &path);
         let name = target.as_ref().map_or("none", Target::name);
@@ -62,6 +65,8 @@ impl Responder {
         if is_api {
             let any = HeaderValue::from_static("*");
             reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+            let shown = HeaderValue::from_static(EXPOSED);
+            reply.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
         let headers = reply.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -78,6 +83,10 @@ impl Responder {
             Target::Api { endpoint: Endpoint::IceServers, app } => {
                 self.app(app.as_deref(), &request)?;
                 Ok(json(StatusCode::OK, Bytes::from_static(b"{\"iceServers\":[]}")))
+            }
+            Target::Api { endpoint: Endpoint::Stream(name, action), app } => {
+                let index = self.app(app.as_deref(), &request)?;
+                self.stream(index, name, action, request).await
             }
             Target::Api { endpoint, app } => {
                 let index = self.app(app.as_deref(), &request)?;
@@ -113,8 +122,35 @@ impl Responder {
             Endpoint::Session(id, action) => api::session(&call, &id, action).await?,
             _ => api::new_session(&call).await?,
         };
-        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-        Ok(json(status, reply.body))
+        Ok(encode(reply))
+    }
+
+    /// A request to a stream: its tokens are as good as the secret, as far as they go.
+    async fn stream(
+        &self,
+        app: AppIndex,
+        name: String,
+        action: StreamAction,
+        request: Request<Incoming>,
+    ) -> Result<Reply, ApiError> {
+        match action.roles() {
+            None => {}
+            Some([]) => self.node.apps.authorize(app, request.headers())?,
+            Some(roles) => {
+                let now = stream_token::now();
+                self.node.apps.authorize_stream(app, request.headers(), &name, roles, now)?;
+            }
+        }
+        let text = |field| {
+            let value: Option<&HeaderValue> = request.headers().get(field);
+            value.and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let (media_type, if_match) = (text(CONTENT_TYPE), text(header::IF_MATCH));
+        let path = request.uri().path().to_owned();
+        let body = self.body(request).await?;
+        let call = Call { node: self.node.clone(), app, body, now: Instant::now() };
+        let stream = StreamCall { call, name, path, media_type, if_match };
+        Ok(encode(api::stream(&stream, action).await?))
     }
 
     /// Reads the body within its limits of size and time.
@@ -139,10 +175,16 @@ impl Responder {
 }
 
 /// Answers a CORS preflight; it carries no secret. Headers a client asks for are allowed: the
-/// bearer secret is what protects the API.
-fn preflight(headers: &HeaderMap) -> Reply {
+/// bearer secret is what protects the API. `stream` are the methods where WHIP and WHEP have a
+/// status and a header of their own (RFC 9725 section 4.2).
+fn preflight(headers: &HeaderMap, stream: Option<&'static str>) -> Reply {
     let mut reply = Response::new(Full::default());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
+    if stream.is_none() {
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+    } else {
+        let field = HeaderName::from_static(ACCEPT_POST);
+        reply.headers_mut().insert(field, HeaderValue::from_static(SDP));
+    }
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
     let wanted = headers
         .get(ACCESS_CONTROL_REQUEST_HEADERS)
@@ -159,7 +201,7 @@ fn preflight(headers: &HeaderMap) -> Reply {
     }
     let fixed: [(HeaderName, &'static str); 4] = [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,POST,PUT,OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, stream.unwrap_or("GET,POST,PUT,OPTIONS")),
         (header::ACCESS_CONTROL_MAX_AGE, "7200"),
         (header::VARY, "Origin"),
     ];
@@ -186,12 +228,30 @@ fn failure(error: &ApiError) -> Reply {
         ApiError::RateLimited => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        ApiError::NotLive | ApiError::Full(_) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        ApiError::MediaType { field, takes } => {
+            headers.insert(HeaderName::from_static(field), HeaderValue::from_static(takes));
+        }
         // What is left of the body is not worth reading.
         ApiError::BodyTimeout | ApiError::PayloadTooLarge(_) => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}
     }
+    reply
+}
+
+/// A handler's reply.
+fn encode(from: api::Reply) -> Reply {
+    let status = StatusCode::from_u16(from.status).unwrap_or(StatusCode::OK);
+    let mut reply = json(status, from.body);
+    match from.media_type {
+        Some(kind) => reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind)),
+        None => reply.headers_mut().remove(CONTENT_TYPE),
+    };
+    reply.headers_mut().extend(from.headers);
     reply
 }
 

@@ -135,6 +135,14 @@ impl TrackObject {
     }
 }
 
+/// A media kind as the API writes it.
+pub fn kind_name(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+    }
+}
+
 /// Reads a media kind; anything else is none, because most requests do not need one.
 fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MediaKind>, D::Error> {
     let value = serde_json::Value::deserialize(from)?;

@@ -86,6 +86,9 @@ impl Worker {
         let now = clock.now;
         self.tend_connections(now);
         busy |= self.take_frames(now);
+        self.core.guard(self.driver.sends(), now, None, |shard, outside| {
+            shard.forward(outside);
+        });
         if self.core.shard.next_deadline() <= now {
             self.core.guard(self.driver.sends(), now, None, |shard, outside| {
                 shard.on_deadline(now, outside);
@@ -182,6 +185,7 @@ impl Worker {
         if !self.schedule.is_due(now) {
             return;
         }
+        self.core.shard.counters_mut().sends = self.driver.messages();
         let value = Published {
             counters: *self.core.shard.counters(),
             frames_waiting: self.inbound.iter().map(FrameReader::waiting).sum(),

@@ -43,15 +43,6 @@ window.data = (() => {
 
   const SERVER_EVENTS = { location: 'remote', dataChannelName: 'server-events' };
 
-  // The server's description; a relayed session knows the server by the relay's port.
-  const through = ({ relay }, { type, sdp }) => ({
-    type,
-    sdp: relay
-      ? sdp.replace(/^a=candidate:(\S+) 1 udp (\d+) \S+ \d+ /gm,
-        `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `)
-      : sdp,
-  });
-
   // Gives a session data channels. Options {by: `client` (channel in band), `negotiated` (channel
   // on stream 0) or `server`, media: index of a session of `fan`, relay: port of a relay}.
   async function join({ by = 'client', media, relay } = {}) {
@@ -67,7 +58,7 @@ window.data = (() => {
         pc.addEventListener('datachannel', ({ channel }) => resolve(channel), { once: true });
       });
       const reply = await fan.api('POST', path, { dataChannel: SERVER_EVENTS });
-      await pc.setRemoteDescription(through(session, reply.sessionDescription));
+      await fan.remote(session, reply.sessionDescription);
       await pc.setLocalDescription(await pc.createAnswer());
       await fan.api('PUT', `/sessions/${session.id}/renegotiate`, {
         sessionDescription: { type: 'answer', sdp: pc.localDescription.sdp },
@@ -82,7 +73,7 @@ window.data = (() => {
         dataChannel: SERVER_EVENTS,
         sessionDescription: { type: 'offer', sdp: pc.localDescription.sdp },
       });
-      await pc.setRemoteDescription(through(session, reply.sessionDescription));
+      await fan.remote(session, reply.sessionDescription);
     }
     await until('server-events is open', () => events.readyState === 'open');
     peers.push({ ...session, events: keep(events) });

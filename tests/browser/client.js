@@ -130,11 +130,12 @@ window.fan = (() => {
     return session;
   }
 
-  // Takes the server's description; a relayed session knows the server by the relay's address.
+  // Takes the server's description; a relayed session knows the server by the relay's port. The
+  // address stays: Firefox pairs no loopback candidate with another one.
   function remote({ pc, relay }, { type, sdp }) {
-    const candidate = /^a=candidate:(\S+) 1 udp (\d+) \S+ \d+ /gm;
-    const udp = sdp.replace(/^a=candidate:\S+ 1 tcp .*\r\n/gm, '');
-    const moved = udp.replace(candidate, `a=candidate:$1 1 udp $2 127.0.0.1 ${relay} `);
+    const udp = /^a=candidate:(\S+) 1 udp (\d+) ([\d.]+) \d+ /gm;
+    const rest = /^a=candidate:\S+ 1 (tcp \S+ \S+|udp \S+ \S*:\S*) .*\r\n/gm;
+    const moved = sdp.replace(rest, '').replace(udp, `a=candidate:$1 1 udp $2 $3 ${relay} `);
     return pc.setRemoteDescription({ type, sdp: relay ? moved : sdp });
   }
 
@@ -469,6 +470,6 @@ window.fan = (() => {
   return {
     configure, request, publish, publishMore, watch, watchMore, close, restart, end, stats, extensions,
     painted, paintTimes, shown, now, canEncode, loop, api, sleep, wallClock, frameNumber,
-    session: (index) => sessions[index], openSession, connected, picture, tone,
+    session: (index) => sessions[index], openSession, remote, connected, picture, tone,
   };
 })();

@@ -1,13 +1,13 @@
-//! A bad network between one session of a page and the server: a UDP relay on the loopback address
+//! A bad network between one session of a page and the server: a UDP relay on this machine's addresses
 //! whose two directions lose, delay and throttle datagrams as a [`LinkConfig`] says. Called by the
 //! tests of media quality; the page learns the relay's port as an option of its session
-//! (client.js rewrites the server's candidates). It never looks into a datagram.
+//! (client.js puts it into the server's candidates). It never looks into a datagram.
 //!
 //! One seed gives one sequence of chances per direction; which datagram meets which chance is up
 //! to the browser. Everything through one relay shares its two links.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -93,12 +93,11 @@ impl Relay {
             due: Condvar::new(),
             ends: AtomicBool::new(false),
         });
-        let front = bind();
+        let front = bind(Ipv4Addr::UNSPECIFIED.into());
         let port = front.local_addr().unwrap().port();
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, media_port));
         let (receiving, sending) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
-            std::thread::spawn(move || receiving.listen_front(&front, server)),
+            std::thread::spawn(move || receiving.listen_front(&front, media_port)),
             std::thread::spawn(move || sending.send_due()),
         ];
         Self { port, shared, threads }
@@ -140,19 +139,20 @@ impl Shared {
     }
 
     /// Receives from the page; every address of it gets a socket of its own towards the server, as
-    /// behind an address translator.
-    fn listen_front(self: &Arc<Self>, front: &Arc<UdpSocket>, server: SocketAddr) {
+    /// behind an address translator, but of the same address: Firefox refuses to be told that it is
+    /// seen at a loopback address when it is at another.
+    fn listen_front(self: &Arc<Self>, front: &Arc<UdpSocket>, media_port: u16) {
         let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, JoinHandle<()>)> = HashMap::new();
         self.receive(front, |bytes, client| {
             let (back, _) = backs.entry(client).or_insert_with(|| {
-                let back = bind();
+                let back = bind(client.ip());
                 let (shared, socket) = (Arc::clone(self), Arc::clone(&back));
                 let front = Arc::clone(front);
                 let thread =
                     std::thread::spawn(move || shared.listen_back(&socket, &front, client));
                 (back, thread)
             });
-            self.carry(Way::Up, bytes, back, server);
+            self.carry(Way::Up, bytes, back, (client.ip(), media_port).into());
         });
         for (_, thread) in backs.into_values() {
             let _ = thread.join();
@@ -219,8 +219,8 @@ impl Queue {
     }
 }
 
-fn bind() -> Arc<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+fn bind(address: IpAddr) -> Arc<UdpSocket> {
+    let socket = UdpSocket::bind((address, 0)).unwrap();
     socket.set_read_timeout(Some(LOOK)).unwrap();
     Arc::new(socket)
 }

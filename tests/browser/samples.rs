@@ -1,7 +1,7 @@
 //! What a viewer saw, ten times a second (sampler.js), and the questions that tests of media
 //! quality ask of it. Called by `lossy`, `layers` and `svc`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -41,16 +41,14 @@ impl Samples {
         Self(rows.as_array().unwrap().clone())
     }
 
-    /// Waits until [`SETTLED`] of what was seen is `good`, beginning that much from now; returns how
-    /// long that took, and everything seen on the way.
+    /// Waits until [`SETTLED`] of what was seen is `good`, beginning that much from now; returns
+    /// everything seen since the last call.
     pub(crate) fn settle(
         page: &Page,
         session: &Value,
         limit: Duration,
         good: impl Fn(&Self) -> bool,
-    ) -> (Duration, Self) {
-        let start = Instant::now();
-        let _ = Self::take(page, session);
+    ) -> Self {
         std::thread::sleep(SETTLED);
         let mut all = Self::take(page, session);
         until("what is seen settles", limit, || {
@@ -60,7 +58,7 @@ impl Samples {
             all.0.extend(seen.0);
             good.then_some(())
         });
-        (start.elapsed(), all)
+        all
     }
 
     /// A figure of every row that has it, with the time of the row.
@@ -85,6 +83,14 @@ impl Samples {
         let times: Vec<f64> = self.series(kind, field).iter().map(|&(at, _)| at).collect();
         let span = times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0);
         self.growth(kind, field) * 1000.0 / span.max(1.0)
+    }
+
+    /// Milliseconds from the first look to the first that finds a figure `good`; exact to the interval
+    /// of looks. None when none does.
+    pub(crate) fn until(&self, kind: &str, field: &str, good: impl Fn(f64) -> bool) -> Option<f64> {
+        let series = self.series(kind, field);
+        let &(found, _) = series.iter().find(|&&(_, value)| good(value))?;
+        series.first().map(|&(first, _)| found - first)
     }
 
     /// The longest time in which no picture was decoded. Only looks that were taken count: a page

@@ -126,11 +126,7 @@ fn shrinks(case: &Case) {
             && seen.rate("video", "frames") >= FPS / FEWEST
             && seen.longest_stall().millis() < STALL_MS_MAX
     };
-    let (took, change) = Samples::settle(&page, session, SETTLE_MAX, flows);
-    figure(
-        &format!("{} {}: fewer layers flow, after", case.codec, case.mode),
-        format!("{took:.1?}"),
-    );
+    let change = Samples::settle(&page, session, SETTLE_MAX, flows);
     std::thread::sleep(Duration::from_secs(3));
     let narrow = Samples::take(&page, session);
     for (when, samples) in [("wide", &wide), ("change", &change), ("narrow", &narrow)] {

@@ -15,6 +15,7 @@ import numpy
 
 import control
 import marks
+import messages
 
 WIDTH, HEIGHT, RATE = 320, 180, 48000
 
@@ -123,6 +124,8 @@ class Client:
     def __init__(self):
         self.sending = self.receiving = None
         self.seen_of = {}
+        self.speaking = self.listening = self.voice = None
+        self.hearing = []
 
     async def version(self):
         return aiortc.__version__
@@ -185,6 +188,57 @@ class Client:
         }
         await remote(pc, await request("PUT", pc.path + "/tracks/close", body))
 
+    async def speak(self, name):
+        pc = self.speaking = self.speaking or await self.open_for_speaking()
+        wanted = [{"location": "local", "dataChannelName": name}]
+        [self.voice] = await self.channels(pc, wanted)
+        return {"sessionId": pc.path.split("/")[-1], "dataChannelName": name}
+
+    async def listen(self, locators):
+        pc = self.listening = self.listening or await self.open_for_listening()
+        wanted = [{"location": "remote", **locator} for locator in locators]
+        for channel in await self.channels(pc, wanted):
+            self.hearing.append([])
+            channel.on("message", lambda data, heard=self.hearing[-1]: heard.append(messages.told(data)))
+
+    async def say(self, said):
+        for message in said:
+            self.voice.send(messages.made(message))
+
+    async def heard(self):
+        return messages.taken(self.hearing)
+
+    async def open_for_speaking(self):
+        """A connection with data channels, by an offer of its own."""
+        pc = connection()
+        pc.createDataChannel(messages.EVENTS["dataChannelName"])
+        await pc.setLocalDescription(await pc.createOffer())
+        body = {"dataChannel": messages.EVENTS, "sessionDescription": description(pc)}
+        await remote(pc, await request("POST", pc.path + "/datachannels/establish", body))
+        return pc
+
+    async def open_for_listening(self):
+        """A connection with data channels, by an offer of the server's."""
+        pc = connection()
+        body = {"dataChannel": messages.EVENTS}
+        await remote(pc, await request("POST", pc.path + "/datachannels/establish", body))
+        await pc.setLocalDescription(await pc.createAnswer())
+        body = {"sessionDescription": description(pc)}
+        await request("PUT", pc.path + "/renegotiate", body)
+        return pc
+
+    async def channels(self, pc, wanted):
+        """Makes channels at the server, then at this end under the ids that the server gave them."""
+        body = {"dataChannels": wanted}
+        reply = await request("POST", pc.path + "/datachannels/new", body)
+        made = [
+            pc.createDataChannel(one["dataChannelName"], negotiated=True, id=one["id"])
+            for one in reply["dataChannels"]
+        ]
+        while any(channel.readyState != "open" for channel in made):
+            await asyncio.sleep(0.02)
+        return made
+
 
 def main():
     threading.Thread(target=loop.run_forever, daemon=True).start()
@@ -194,8 +248,7 @@ def main():
         function = getattr(client, name)
         return lambda *args: asyncio.run_coroutine_threadsafe(function(*args), loop).result()
 
-    names = ("version", "publish", "watch", "seen", "unwatch", "unpublish")
-    control.serve({name: command(name) for name in names})
+    control.serve({name: command(name) for name in control.COMMANDS})
 
 
 main()

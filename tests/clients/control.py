@@ -12,6 +12,12 @@ import traceback
 import urllib.error
 import urllib.request
 
+# The commands that every client has.
+COMMANDS = (
+    *("version", "publish", "watch", "seen", "unwatch", "unpublish"),
+    *("speak", "listen", "say", "heard"),
+)
+
 
 def serve(functions):
     """Calls functions by name until standard input ends."""
@@ -44,7 +50,7 @@ def api(method, path, body=None):
             reply = json.load(response)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from None
-    for item in [reply, *reply.get("tracks", [])]:
+    for item in [reply, *reply.get("tracks", []), *reply.get("dataChannels", [])]:
         if item.get("errorCode"):
             raise RuntimeError(f"{method} {path}: {item}")
     return reply

@@ -1,5 +1,5 @@
 //! Pages after the public echo examples: one page publishes and pulls what it published, with one
-//! session for each way, plain and with simulcast.
+//! session for each way, plain, with simulcast and with data channels.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::firefox;
 use crate::pages::{Browser, until};
 use crate::server::Server;
 use crate::stack::{self, Site, Stack, Window};
+use crate::talking;
 use crate::watching::{Watching, strings};
 
 /// The number in the page's marks; the one whose tone Firefox's microphone has.
@@ -46,6 +47,16 @@ fn echo(browser: &Rc<dyn Browser>, place: fn(&Server) -> Value) {
     let window = Window::open(browser, &site, &place(&server));
     let published = window.call("publish", &[json!(SENDER)]).unwrap();
     watch(&window, &[published]);
+    echo_datachannels(&window);
+}
+
+/// The page says something on a channel that it publishes in one session and pulls in another.
+fn echo_datachannels(window: &Window) {
+    let locator = window.call("speak", &[json!("echo")]).unwrap();
+    window.call("listen", &[json!([locator])]).unwrap();
+    let speech = talking::speech(SENDER, true);
+    window.call("say", &[json!(speech)]).unwrap();
+    talking::check(window, &[speech]).unwrap();
 }
 
 fn echo_simulcast(browser: &Rc<dyn Browser>, place: fn(&Server) -> Value) {

@@ -3,7 +3,9 @@
 Run by the test (stack.rs) with the system's Python, which has GStreamer's bindings; control.py says how
 it is told what to do. webrtcbin cannot stop a transceiver, so sections are closed by force. It makes
 itself an RSA certificate, which the server does not take (ARCHITECTURE.md, section 9), so its DTLS
-element is given one of ECDSA, through the property that is there for it.
+element is given one of ECDSA, through the property that is there for it. Its SCTP transport says for ever
+that it has no channels (max-channels is 0), after which no channel is made under an id: so they are made
+before there is a transport.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import uuid
 
 import gi
@@ -22,9 +25,13 @@ from gi.repository import GLib, GstSdp, GstWebRTC  # noqa: E402
 
 import control  # noqa: E402
 import media  # noqa: E402
+import messages  # noqa: E402
 from media import Gst  # noqa: E402
 
 WEBRTC = "webrtcbin name=webrtc bundle-policy=max-bundle latency=50"
+
+# The first ids that the server gives channels.
+IDS = range(2, 6)
 
 
 def certificate():
@@ -53,11 +60,20 @@ def promised(element, action, *arguments):
     return reply
 
 
-class Connection:
-    """A session of the API and the pipeline that plays its part."""
+# webrtcbin has nothing for an empty message, and takes its two kinds for each other.
+def on_text(_channel, text, heard):
+    heard.append(messages.told(b"" if text is None else text))
 
-    def __init__(self, description):
-        self.path = control.new_session()
+
+def on_bytes(_channel, data, heard):
+    heard.append(messages.told("" if data is None else data.get_data()))
+
+
+class Connection:
+    """A session of the API and the pipeline that plays its part. `path` is that of another session."""
+
+    def __init__(self, description, path=None):
+        self.path = path or control.new_session()
         self.pipeline = Gst.Pipeline.new()
         self.pipeline.connect("deep-element-added", self.on_element)
         self.pipeline.add(Gst.parse_bin_from_description(description, False))
@@ -95,6 +111,31 @@ class Connection:
         body = {"tracks": [{"mid": mid} for mid in mids], "force": True}
         control.api("PUT", self.path + "/tracks/close", body)
 
+    def prepare_channels(self):
+        """Makes channels under the ids that the server will give: later webrtcbin refuses them."""
+        self.channels_by_id = {stream: self.channel(stream) for stream in IDS}
+
+    def channel(self, stream):
+        options = Gst.Structure.new_empty("options")
+        options.set_value("negotiated", True)
+        options.set_value("id", stream)
+        return self.webrtc.emit("create-data-channel", str(stream), options)
+
+    def establish(self, offer):
+        """Asks for data channels; the answer, or without an offer the server's."""
+        body = {"dataChannel": messages.EVENTS, **offer}
+        return control.api("POST", self.path + "/datachannels/establish", body)
+
+    def channels(self, wanted):
+        """Makes channels at the server; those of this end that are under their ids."""
+        body = {"dataChannels": wanted}
+        reply = control.api("POST", self.path + "/datachannels/new", body)
+        made = [self.channels_by_id[one["id"]] for one in reply["dataChannels"]]
+        open_state = GstWebRTC.WebRTCDataChannelState.OPEN
+        while any(channel.get_property("ready-state") != open_state for channel in made):
+            time.sleep(0.02)
+        return made
+
 
 class Client:
     """The commands of the test."""
@@ -103,13 +144,20 @@ class Client:
         self.sending = self.receiving = None
         self.seen_of = {}
         self.stopped = threading.Event()
+        self.speaking = self.listening = self.voice = None
+        self.hearing = []
 
     def version(self):
         return Gst.version_string().split()[-1]
 
     def publish(self, sender):
+        self.begin(sender)
+        return self.offer()
+
+    def begin(self, sender, path=None):
+        """Makes a pipeline that wants to send a sender's tone and picture."""
         sections = f"{media.tone(sender)} ! webrtc. {media.PICTURE} ! webrtc."
-        self.sending = Connection(f"{WEBRTC} {sections}")
+        self.sending = Connection(f"{WEBRTC} {sections}", path)
         for transceiver in self.sending.transceivers():
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         needed = threading.Event()
@@ -120,7 +168,6 @@ class Client:
         threading.Thread(target=media.paint_for_ever, args=painting, daemon=True).start()
         if not needed.wait(10):
             raise RuntimeError("webrtcbin does not ask for a negotiation")
-        return self.offer()
 
     def offer(self):
         body = self.sending.local("offer")
@@ -174,12 +221,50 @@ class Client:
     def unpublish(self, mids):
         self.sending.close(mids)
 
+    def speak(self, name):
+        if self.speaking is None:
+            self.speaking = self.connect_for_data()
+            name_of_events = messages.EVENTS["dataChannelName"]
+            self.speaking.webrtc.emit("create-data-channel", name_of_events, None)
+            self.speaking.remote(self.speaking.establish(self.speaking.local("offer")))
+        [self.voice] = self.speaking.channels([{"location": "local", "dataChannelName": name}])
+        return {"sessionId": self.speaking.path.split("/")[-1], "dataChannelName": name}
+
+    def connect_for_data(self):
+        connection = Connection(WEBRTC)
+        connection.pipeline.set_state(Gst.State.PLAYING)
+        connection.prepare_channels()
+        return connection
+
+    def listen(self, locators):
+        if self.listening is None:
+            self.listening = self.connect_for_data()
+            self.listening.remote(self.listening.establish({}))
+            body = self.listening.local("answer")
+            control.api("PUT", self.listening.path + "/renegotiate", body)
+        wanted = [{"location": "remote", **locator} for locator in locators]
+        for channel in self.listening.channels(wanted):
+            heard = []
+            channel.connect("on-message-string", on_text, heard)
+            channel.connect("on-message-data", on_bytes, heard)
+            self.hearing.append(heard)
+
+    def say(self, said):
+        for message in map(messages.made, said):
+            if isinstance(message, str):
+                self.voice.send_string(message)
+            else:
+                self.voice.send_data(GLib.Bytes.new(message))
+
+    def heard(self):
+        return messages.taken(self.hearing)
+
 
 def main():
     threading.Thread(target=GLib.MainLoop().run, daemon=True).start()
     client = Client()
-    names = ("version", "publish", "watch", "seen", "unwatch", "unpublish")
-    control.serve({name: getattr(client, name) for name in names})
+    control.serve({name: getattr(client, name) for name in control.COMMANDS})
 
 
-main()
+if __name__ == "__main__":
+    main()

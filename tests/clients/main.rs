@@ -31,8 +31,10 @@ mod pages;
 mod server;
 
 mod stack;
+mod talking;
 mod watching;
 
+mod broadcast;
 mod echo;
 mod matrix;
 mod party;

@@ -1,10 +1,11 @@
 // The page of the browsers, bundled and served by site.js: a client of the plain API after the public
-// echo and echo-simulcast examples, or one of partytracks (party.js). The test calls `client.start` once
+// echo and echo-simulcast examples, which can watch a stream too (whep.js), or one of partytracks
+// (party.js). The test calls `client.start` once
 // and then `client.call`. The API is another origin, so every request is subject to CORS.
 
 import { Party } from './party.js';
-import { Peer } from './peer.js';
 import * as stage from './stage.js';
+import { Viewer } from './whep.js';
 
 let client = null;
 
@@ -22,7 +23,7 @@ window.client = {
   // `place`: {api, secret} for a client of the API, {prefix, headers} for one of partytracks;
   // `microphone`: whether sound comes from there.
   start(place) {
-    client = place.prefix ? new Party(place) : new Peer({
+    client = place.prefix ? new Party(place) : new Viewer({
       place,
       media: (sender, options) => media(sender, { microphone: place.microphone, ...options }),
       connect: () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' }),

@@ -2,6 +2,11 @@
 // (page.js), wrtc and werift. What differs between them is given: how a connection is made, what is
 // sent, how a received track is looked at. The calls follow the public echo examples of the API.
 
+import * as messages from './messages.js';
+
+// The channel that brings the transport; it carries nothing.
+const EVENTS = { location: 'remote', dataChannelName: 'server-events' };
+
 export class Peer {
   // `place` is {api: URL down to the app's id, secret}; `connect` makes an RTCPeerConnection; `media`
   // makes the tracks of a sender, as arguments for addTransceiver; `look` makes of a receiving
@@ -9,6 +14,7 @@ export class Peer {
   constructor({ place, connect, media, look }) {
     Object.assign(this, { place, connect, media, look });
     this.seenOf = new Map();
+    this.hearing = [];
   }
 
   async request(method, path, body) {
@@ -21,7 +27,8 @@ export class Peer {
       body: body && JSON.stringify(body),
     });
     const value = await reply.json();
-    const wrong = [value, ...(value.tracks || [])].find((item) => item.errorCode);
+    const items = [value, ...(value.tracks || []), ...(value.dataChannels || [])];
+    const wrong = items.find((item) => item.errorCode);
     if (wrong) throw new Error(`${method} ${path}: ${reply.status} ${JSON.stringify(wrong)}`);
     return value;
   }
@@ -102,6 +109,76 @@ export class Peer {
     const reply = await this.request(
       'PUT', `${path}/tracks/close`, { tracks, ...described(pc), force: false });
     await pc.setRemoteDescription(reply.sessionDescription);
+  }
+
+  // ---- data channels, after the public echo-datachannels example ----
+
+  // Publishes a channel of this name; an offer of the client's brings the transport for it.
+  async speak(dataChannelName) {
+    this.speaking ||= await this.openForSpeaking();
+    [this.voice] = await this.channels(this.speaking, [{ location: 'local', dataChannelName }]);
+    return { sessionId: this.speaking.sessionId, dataChannelName };
+  }
+
+  // Pulls channels: [{sessionId, dataChannelName}]; an offer of the server's brings the transport.
+  async listen(locators) {
+    this.listening ||= await this.openForListening();
+    const wanted = locators.map((locator) => ({ location: 'remote', ...locator }));
+    for (const channel of await this.channels(this.listening, wanted)) {
+      const heard = [];
+      channel.onmessage = ({ data }) => heard.push(messages.told(data));
+      this.hearing.push(heard);
+    }
+  }
+
+  // Sends messages on the published channel, one after the other.
+  async say(said) {
+    said.forEach((message) => this.voice.send(messages.made(message)));
+  }
+
+  // What each pulled channel has brought since the last call.
+  async heard() {
+    return this.hearing.map((heard) => heard.splice(0));
+  }
+
+  async openForSpeaking() {
+    const opened = await this.open();
+    const { pc, path } = opened;
+    pc.createDataChannel(EVENTS.dataChannelName);
+    await pc.setLocalDescription(await pc.createOffer());
+    const reply = await this.request(
+      'POST', `${path}/datachannels/establish`, { dataChannel: EVENTS, ...described(pc) });
+    await pc.setRemoteDescription(reply.sessionDescription);
+    return opened;
+  }
+
+  async openForListening() {
+    const opened = await this.open();
+    const { pc, path } = opened;
+    const reply = await this.request('POST', `${path}/datachannels/establish`, { dataChannel: EVENTS });
+    await pc.setRemoteDescription(reply.sessionDescription);
+    await pc.setLocalDescription(await pc.createAnswer());
+    await this.request('PUT', `${path}/renegotiate`, described(pc));
+    return opened;
+  }
+
+  // Makes channels at the server, then at this end under the ids that the server gave them.
+  async channels({ pc, path }, wanted) {
+    const reply = await this.request('POST', `${path}/datachannels/new`, { dataChannels: wanted });
+    const made = reply.dataChannels.map(({ id, dataChannelName }) => (
+      pc.createDataChannel(dataChannelName, { negotiated: true, id })));
+    made.forEach((channel) => { channel.binaryType = 'arraybuffer'; });
+    await until('the channels are open', () => (
+      made.every(({ readyState }) => readyState === 'open')));
+    return made;
+  }
+}
+
+// Waits for a condition, 10 s at most.
+async function until(what, holds) {
+  for (let waited = 0; !holds(); waited += 20) {
+    if (waited > 10000) throw new Error(`not within 10 s: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 }
 

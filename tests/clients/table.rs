@@ -9,22 +9,37 @@ pub(crate) enum Column {
     Subscribe,
     Close,
     Repull,
+    Data,
 }
 
 impl Column {
-    const ALL: [Self; 4] = [Self::Publish, Self::Subscribe, Self::Close, Self::Repull];
+    const ALL: [Self; 5] = [Self::Publish, Self::Subscribe, Self::Close, Self::Repull, Self::Data];
 }
 
 /// The results of one client: of each column, the reasons why not; none when it was never tried.
 pub(crate) struct Row {
     name: &'static str,
     version: String,
-    results: [Option<Vec<String>>; 4],
+    results: [Option<Vec<String>>; 5],
+    /// What the client does not have.
+    lacks: Vec<Column>,
 }
 
 impl Row {
     pub(crate) fn new(name: &'static str, version: &str) -> Self {
-        Self { name, version: version.to_owned(), results: Default::default() }
+        let (version, results, lacks) = (version.to_owned(), Default::default(), Vec::new());
+        Self { name, version, results, lacks }
+    }
+
+    /// Says that the client has nothing that could be tried.
+    pub(crate) fn lacks(mut self, column: Column) -> Self {
+        self.lacks.push(column);
+        self
+    }
+
+    /// Whether the client has what the column tries.
+    pub(crate) fn has(&self, column: Column) -> bool {
+        !self.lacks.contains(&column)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -43,7 +58,7 @@ impl Row {
             let reasons = tried.unwrap_or_else(|| vec!["was not tried".to_owned()]);
             reasons.into_iter().map(move |reason| format!("{}: {column:?}: {reason}", self.name))
         };
-        Column::ALL.iter().flat_map(reasons).collect()
+        Column::ALL.iter().filter(|column| self.has(**column)).flat_map(reasons).collect()
     }
 
     fn cell(&self, column: Column) -> &'static str {
@@ -58,7 +73,8 @@ impl Row {
 /// The table, in Markdown.
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| client | version | publish | subscribe | close | pull again |\n|---|---|---|---|---|---|\n",
+        "| client | version | publish | subscribe | close | pull again | data |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let cells = Column::ALL.map(|column| row.cell(column)).join(" | ");

@@ -52,6 +52,18 @@ fn one_to_three_on_four_cores() {
 }
 
 #[test]
+fn what_came_in_together_leaves_together_for_each_viewer() {
+    let mut call = Call::clean(1, 1);
+    call.connect();
+    let before = (call.sim.sum(|c| c.datagrams_out), call.sim.runs());
+    call.sim.run_for(seconds(3));
+    let sent = call.sim.sum(|c| c.datagrams_out) - before.0;
+    let runs = call.sim.runs() - before.1;
+    // Most datagrams are of pictures of three or more packets; the others go alone.
+    assert!(2 * sent > 3 * runs, "{sent} datagrams in {runs} runs");
+}
+
+#[test]
 fn packets_carry_the_subscribers_numbers() {
     let mut call = Call::clean(3, 2);
     call.connect();

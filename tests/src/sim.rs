@@ -354,6 +354,11 @@ impl Sim {
         self.shards.iter().map(|shard| figure(shard.counters())).sum()
     }
 
+    /// Runs of datagrams to one destination that left the engine.
+    pub fn runs(&self) -> u64 {
+        self.world.runs
+    }
+
     /// What left the engine.
     pub fn oracle(&self) -> &Oracle {
         &self.world.oracle
@@ -467,6 +472,9 @@ impl Sim {
         let now = self.world.now;
         while let Some(what) = self.world.pop_due() {
             self.happen(what);
+        }
+        for core in 0..self.shards.len() {
+            self.call(core, |shard, _, host| shard.forward(host));
         }
         for number in 0..self.clients.len() {
             if self.clients[number].next_deadline() <= now {

@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) events: Vec<Event>,
     pub(crate) sends: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// How often a datagram was not for the destination of the one before it in the same call.
+    pub(crate) runs: u64,
     /// Send slots the driver still has in this turn; refilled by the run loop.
     pub(crate) slots: usize,
     pub(crate) lane_depth: usize,
@@ -82,6 +84,7 @@ impl World {
             oracle: Oracle::default(),
             events: Vec::new(),
             sends: VecDeque::new(),
+            runs: 0,
             slots: usize::MAX,
             lane_depth,
             queue: BinaryHeap::new(),
@@ -151,7 +154,10 @@ impl Host for CoreHost<'_> {
         let bytes = self.world.slot[..len].to_vec();
         // Nothing of one packet may be taken for part of the next.
         self.world.slot.fill(0xa5);
-        self.world.sends.push_back((to.socket(), bytes));
+        let to = to.socket();
+        let follows = self.world.sends.back().is_some_and(|(last, _)| *last == to);
+        self.world.runs += u64::from(!follows);
+        self.world.sends.push_back((to, bytes));
         probe::set_in_engine(was);
     }
 

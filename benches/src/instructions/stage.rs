@@ -50,6 +50,8 @@ fn specs(ssrc: impl Fn(usize) -> u32) -> [StreamSpec; 2] {
 enum Input {
     Datagram(SocketAddr, Vec<u8>),
     Command(Command),
+    /// Everything that came at this instant is in.
+    TurnEnd,
     Deadline,
 }
 
@@ -225,6 +227,7 @@ impl Stage {
         while let Some(one) = self.up.pop_front_if(|one| one.at <= now) {
             self.engine(Input::Datagram(one.remote, one.bytes), counted);
         }
+        self.engine(Input::TurnEnd, counted);
         if self.shard.next_deadline() <= now {
             self.engine(Input::Deadline, counted);
         }
@@ -303,6 +306,7 @@ impl Stage {
                 self.shard.on_datagram(from, &mut bytes, self.now, &mut self.memory);
             }
             Input::Command(command) => self.shard.on_command(command, self.now, &mut self.memory),
+            Input::TurnEnd => self.shard.forward(&mut self.memory),
             Input::Deadline => self.shard.on_deadline(self.now, &mut self.memory),
         }
     }

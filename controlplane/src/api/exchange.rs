@@ -10,7 +10,10 @@ use common::command::PeerFacts;
 
 use super::{Call, pull};
 use crate::error::{ApiError, ItemError};
-use crate::sdp::{Answered, Description, Msid, Negotiation, Offered, SdpError, SendHalf, Wish};
+use crate::sdp::{
+    Answered, Description, IceCredentials, LocalTransport, Msid, Negotiation, Offered, SdpError,
+    SendHalf, Wish,
+};
 use crate::state::{Session, Work};
 use crate::wire::{SdpType, SessionDescription};
 
@@ -82,11 +85,9 @@ pub(super) fn answer(
         moved_to = Some(peer);
         restarts = 0;
     } else if next.remote_ice_changed(offer) {
-        let peer = session.peer().ok_or(ApiError::SessionGone)?;
-        restarts = restarts.checked_add(1).ok_or_else(|| {
-            ApiError::SdpOrder("ICE restarted too often in this session".to_owned())
-        })?;
-        next.set_transport(call.node.restart_ice(peer, restarts));
+        let (count, transport) = restarted(call, session, restarts)?;
+        restarts = count;
+        next.set_transport(transport);
     }
     let answered = match next.answer(offer, wishes) {
         Ok(answered) => answered,
@@ -111,6 +112,32 @@ pub(super) fn answer(
         tell_numbers(call, session, work);
     }
     Ok(answered)
+}
+
+/// Our side of the present peer after one more ICE restart, and how many there were.
+fn restarted(
+    call: &Call,
+    session: &Session,
+    restarts: u8,
+) -> Result<(u8, LocalTransport), ApiError> {
+    let peer = session.peer().ok_or(ApiError::SessionGone)?;
+    let too_often = || ApiError::SdpOrder("ICE restarted too often in this session".to_owned());
+    let restarts = restarts.checked_add(1).ok_or_else(too_often)?;
+    Ok((restarts, call.node.restart_ice(peer, restarts)))
+}
+
+/// Restarts ICE without a description.
+pub(super) fn restart(
+    call: &Call,
+    session: &Session,
+    work: &mut Work,
+    remote: IceCredentials,
+) -> Result<(), ApiError> {
+    let (restarts, transport) = restarted(call, session, work.restarts)?;
+    work.restarts = restarts;
+    let negotiation = work.negotiation.as_mut().ok_or(ApiError::SessionGone)?;
+    negotiation.restart_ice(remote, transport);
+    Ok(())
 }
 
 /// Gives every subscription new SSRCs. On a new transport its numbers start anew, and a receiver

@@ -16,16 +16,23 @@ mod update;
 mod renegotiate;
 mod establish;
 mod channels;
+mod streams;
+mod whip;
+mod whep;
+mod ice;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::auth::AppIndex;
 use crate::error::ApiError;
 use crate::state::{Node, Session};
+
+pub use streams::{ACCEPT_POST, Protocol, SDP, StreamAction, StreamCall, stream};
 
 /// What every handler gets.
 #[derive(Clone, Debug)]
@@ -40,19 +47,38 @@ pub struct Call {
     pub now: Instant,
 }
 
-/// What a handler returns: a status and a JSON object.
+/// What a handler returns.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// JSON text.
+    /// Type of the body; None where there is none.
+    pub media_type: Option<&'static str>,
+    /// Headers beyond those of every reply.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
     pub body: Bytes,
 }
 
 impl Reply {
     fn json(status: u16, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec());
-        Self { status, body: body.into() }
+        let media_type = Some("application/json");
+        Self { status, media_type, headers: Vec::new(), body: body.into() }
+    }
+
+    fn text(status: u16, media_type: &'static str, body: String) -> Self {
+        Self { status, media_type: Some(media_type), headers: Vec::new(), body: body.into() }
+    }
+
+    fn empty(status: u16) -> Self {
+        Self { status, media_type: None, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header. A value that cannot be one is left out.
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use common::command::PublishFacts;
 use common::limits::ENCODINGS_MAX;
-use common::media::{Label, MediaKind};
+use common::media::Label;
 
 use super::{Call, exchange};
 use crate::error::{ApiError, ItemError};
 use crate::sdp::{Description, PublishedSection, SectionKind, Wish, WishOutcome};
 use crate::state::{Details, Publication, Session, Work};
-use crate::wire::{SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, TracksReply};
+use crate::wire::{
+    SessionDescription, TRACK_NAME_MAX, TrackObject, TrackReply, TracksReply, kind_name,
+};
 
 /// One track of the request, bound to a section or refused.
 struct Entry {
@@ -196,6 +198,5 @@ pub(super) fn enter(
         encodings,
     };
     call.node.publish(session, &publication, facts);
-    let kind = if section.kind == MediaKind::Audio { "audio" } else { "video" };
-    Ok((section.mid, kind))
+    Ok((section.mid, kind_name(section.kind)))
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Call, Reply, exchange, publish, pull};
 use crate::error::ApiError;
-use crate::sdp::{Accepted, AcceptedOutcome, PublishedSection, ReceivingSection};
+use crate::sdp::{Accepted, AcceptedOutcome, Description, PublishedSection, ReceivingSection};
 use crate::state::{Session, Work};
 use crate::wire::{RenegotiateRequest, SdpType, SessionDescription, decode};
 
@@ -22,17 +22,28 @@ pub(super) async fn renegotiate(call: &Call, session: &Arc<Session>) -> Result<R
         let answer = SessionDescription::answer(answered.sdp);
         return Ok(Reply::json(200, &json!({ "sessionDescription": answer })));
     }
+    accept(call, session, &mut work, &parsed)?;
+    Ok(Reply::json(200, &json!({})))
+}
+
+/// Completes our open offer with the client's answer.
+pub(super) fn accept(
+    call: &Call,
+    session: &Arc<Session>,
+    work: &mut Work,
+    answer: &Description,
+) -> Result<(), ApiError> {
     let nothing_open = || ApiError::SdpOrder("no offer of this session is open".to_owned());
     let negotiation = work.negotiation.as_mut().ok_or_else(nothing_open)?;
-    let accepted = negotiation.accept_answer(&parsed)?;
+    let accepted = negotiation.accept_answer(answer)?;
     work.offered = None;
     work.exchanged = true;
-    exchange::settle(call, session, &work);
+    exchange::settle(call, session, work);
     for section in accepted {
-        apply(call, session, &mut work, section);
+        apply(call, session, work, section);
     }
     work.invited.clear();
-    Ok(Reply::json(200, &json!({})))
+    Ok(())
 }
 
 /// What the answer did to one section.

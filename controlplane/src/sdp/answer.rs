@@ -126,7 +126,11 @@ fn answer_line(state: &mut State, section: &Section, old: Option<Line>, bundled:
     state.payloads.note(kind, &section.payloads);
     let extensions = state.ids.accept(section);
     codecs::keep_feedback(&mut payloads, congestion(section, &extensions));
-    let (closed, publishes, outbound, ours) = match old.filter(|old| !old.stopped) {
+    let old = old.filter(|old| !old.stopped);
+    if let Some(old) = old.as_ref().filter(|old| old.ours) {
+        payloads = codecs::keep_numbers(&old.payloads, payloads, kind);
+    }
+    let (closed, publishes, outbound, ours) = match old {
         Some(old) => (old.closed, old.publishes, old.outbound, old.ours),
         None => (false, false, None, false),
     };

@@ -193,6 +193,33 @@ pub(crate) fn acceptable(offered: &[Payload], kind: MediaKind) -> Vec<Payload> {
     offered.iter().filter(|payload| has(&taken, Some(payload.payload_type))).cloned().collect()
 }
 
+/// Keeps the payload types of a section that an offer of ours numbered, when the client's next offer
+/// numbers its codecs anew: what is agreed stays, less the codecs that are not offered any more.
+///
+/// aiortc offers its own numbers every time, whatever it agreed to, while its senders and receivers
+/// go on with those they began with; and a number that means something else in another section must
+/// not come into the group (RFC 9143 section 10.1.1).
+pub(crate) fn keep_numbers(
+    agreed: &[Payload],
+    offered: Vec<Payload>,
+    kind: MediaKind,
+) -> Vec<Payload> {
+    let is_offered = |known: &Payload, number: Option<u8>| {
+        let twin = |one: &Payload| number.is_none_or(|number| one.payload_type == number);
+        offered.iter().any(|one| one.format.matches(&known.format) && twin(one))
+    };
+    let moved = |known: &Payload| {
+        let stays = is_offered(known, Some(known.payload_type));
+        !known.format.is("rtx") && !stays && is_offered(known, None)
+    };
+    if !agreed.iter().any(moved) {
+        return offered;
+    }
+    let kept: Vec<Payload> =
+        agreed.iter().filter(|known| is_offered(known, None)).cloned().collect();
+    acceptable(&kept, kind)
+}
+
 fn mark(taken: &mut [bool; 128], payload_type: u8) {
     if let Some(place) = taken.get_mut(usize::from(payload_type)) {
         *place = true;

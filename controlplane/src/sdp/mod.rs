@@ -18,6 +18,7 @@ mod offer;
 mod invite;
 mod accept;
 mod channels;
+mod fragment;
 mod write;
 
 pub use channels::Sctp;
@@ -25,6 +26,7 @@ pub use description::{
     Description, Direction, ExtensionLine, Format, IceCredentials, Payload, Section, SectionKind,
     Setup,
 };
+pub use fragment::Fragment;
 pub use negotiation::{LocalTransport, Negotiation};
 pub use outcome::{
     Accepted, AcceptedOutcome, Answered, Ask, Msid, Offered, PublishedSection, Pull,

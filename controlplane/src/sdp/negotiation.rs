@@ -11,7 +11,7 @@ use common::command::{DtlsRole, PayloadMapping};
 use common::media::ExtensionMap;
 
 use super::codecs;
-use super::description::{Description, Section};
+use super::description::{Description, IceCredentials, Section};
 use super::lines::{Line, State};
 use super::outcome::{PublishedSection, ReceivingSection, SectionView, SourceMedia, WishError};
 
@@ -82,10 +82,12 @@ impl Negotiation {
     /// has no live section.
     pub fn remote_ice_changed(&self, description: &Description) -> bool {
         let ice = description.transport_section().and_then(|section| section.ice.as_ref());
-        match (&self.state.remote, ice) {
-            (Some(remote), Some(ice)) => remote.ice != *ice,
-            _ => false,
-        }
+        ice.is_some_and(|ice| self.restarts_ice(ice))
+    }
+
+    /// The same for the credentials alone, as a fragment brings them (RFC 9725 section 4.3.3).
+    pub fn restarts_ice(&self, ice: &IceCredentials) -> bool {
+        self.state.remote.as_ref().is_some_and(|remote| remote.ice != *ice)
     }
 
     /// Whether the section whose transport the group used is not the first of the group any more

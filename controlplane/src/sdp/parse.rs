@@ -24,7 +24,7 @@ const LINES_MAX: usize = 16_384;
 /// Longest line in bytes. Chosen: browsers stay below 300.
 const LINE_MAX: usize = 4_096;
 /// Most media sections, stopped ones included.
-const SECTIONS_MAX: usize = 256;
+pub(super) const SECTIONS_MAX: usize = 256;
 /// Most payload types over all sections. Chosen: 64 sections of Chromium's 42 are 2,700; the bound
 /// keeps a hostile description under 10 ms.
 const PAYLOADS_TOTAL_MAX: usize = 8_192;
@@ -98,7 +98,7 @@ impl Description {
 }
 
 /// Bounds of the raw text.
-fn check_size(text: &str) -> Result<(), SdpError> {
+pub(super) fn check_size(text: &str) -> Result<(), SdpError> {
     if text.len() > TEXT_MAX {
         return Err(SdpError::malformed(None, format!("longer than {TEXT_MAX} bytes")));
     }
@@ -204,14 +204,8 @@ impl Attributes {
                 }
                 self.mid = Some(value.to_owned());
             }
-            "ice-ufrag" if !(4..=256).contains(&value.len()) || value.contains(' ') => {
-                return bad("ice-ufrag must have 4 to 256 characters");
-            }
-            "ice-ufrag" => self.ufrag = Some(value.to_owned()),
-            "ice-pwd" if !(22..=256).contains(&value.len()) || value.contains(' ') => {
-                return bad("ice-pwd must have 22 to 256 characters");
-            }
-            "ice-pwd" => self.pwd = Some(value.to_owned()),
+            "ice-ufrag" => self.ufrag = Some(ice_ufrag(value, line)?),
+            "ice-pwd" => self.pwd = Some(ice_pwd(value, line)?),
             "fingerprint" => self.read_fingerprint(value, line)?,
             "setup" => {
                 self.setup = Some(match value {
@@ -402,6 +396,21 @@ impl Attributes {
     fn ice(&self) -> Option<IceCredentials> {
         Some(IceCredentials { ufrag: self.ufrag.clone()?, pwd: self.pwd.clone()? })
     }
+}
+
+/// Value of `a=ice-ufrag` (RFC 8839 section 5.4).
+pub(super) fn ice_ufrag(value: &str, line: usize) -> Result<String, SdpError> {
+    ice_text(value, 4, line, "ice-ufrag must have 4 to 256 characters")
+}
+
+/// Value of `a=ice-pwd` (RFC 8839 section 5.4).
+pub(super) fn ice_pwd(value: &str, line: usize) -> Result<String, SdpError> {
+    ice_text(value, 22, line, "ice-pwd must have 22 to 256 characters")
+}
+
+fn ice_text(value: &str, least: usize, line: usize, reason: &str) -> Result<String, SdpError> {
+    let fits = (least..=256).contains(&value.len()) && !value.contains(' ');
+    fits.then(|| value.to_owned()).ok_or_else(|| SdpError::malformed(line, reason))
 }
 
 /// Builds one section from its `m=` line, its attributes and the session's defaults.

@@ -25,6 +25,14 @@ const HOST_TCP_PREFERENCE: u32 = 90;
 /// Preference of the passive direction among a host's TCP candidates (RFC 6544 section 4.2).
 const PASSIVE_PREFERENCE: u32 = 4;
 
+/// Appends one line; writing to a `String` cannot fail.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {{
+        let _ = write!($out, $($arg)*);
+        $out.push_str("\r\n");
+    }};
+}
+
 impl Negotiation {
     /// The current state as an answer.
     pub(super) fn write_answer(&mut self) -> String {
@@ -45,6 +53,25 @@ impl Negotiation {
             .description(state)
     }
 
+    /// Our side of the ICE session as a fragment (RFC 8840 section 9, RFC 9725 section 4.3.3): all
+    /// of it stands in the section of the group's transport.
+    pub fn write_fragment(&self) -> String {
+        let mut out = String::with_capacity(512);
+        line!(out, "a=ice-lite");
+        if !self.state.bundle.is_empty() {
+            line!(out, "a=group:BUNDLE {}", self.state.bundle.join(" "));
+        }
+        let tag = self.state.tag.as_ref().and_then(|tag| self.state.line(tag));
+        if let Some(line) = tag {
+            let format = line.payloads.first().map_or(0, |payload| payload.payload_type);
+            line!(out, "m={} 9 {} {format}", line.media, line.protocol);
+            line!(out, "a=mid:{}", line.mid);
+        }
+        ice(&mut out, &self.transport);
+        candidates(&mut out, &self.transport);
+        out
+    }
+
     fn take_version(&mut self) -> u64 {
         let version = self.version;
         self.version = self.version.wrapping_add(1);
@@ -58,14 +85,6 @@ struct Writer<'a> {
     session_id: u64,
     version: u64,
     setup: &'static str,
-}
-
-/// Appends one line; writing to a `String` cannot fail.
-macro_rules! line {
-    ($out:expr, $($arg:tt)*) => {{
-        let _ = write!($out, $($arg)*);
-        $out.push_str("\r\n");
-    }};
 }
 
 impl Writer<'_> {
@@ -154,25 +173,33 @@ impl Writer<'_> {
     /// ICE and DTLS attributes (RFC 8839, RFC 8842).
     fn transport(&self, out: &mut String) {
         self.credentials(out);
-        let candidates = &self.transport.candidates;
-        for (index, address) in candidates.iter().enumerate() {
-            candidate(out, index, *address);
-        }
-        for (index, address) in candidates.iter().enumerate().filter(|_| self.transport.tcp) {
-            tcp_candidate(out, index, candidates.len(), *address);
-        }
-        line!(out, "a=end-of-candidates");
+        candidates(out, self.transport);
     }
 
     /// All of them but the candidates.
     fn credentials(&self, out: &mut String) {
-        line!(out, "a=ice-ufrag:{}", self.transport.ufrag);
-        line!(out, "a=ice-pwd:{}", self.transport.pwd);
+        ice(out, self.transport);
         let hex: Vec<String> =
             self.transport.fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
         line!(out, "a=fingerprint:sha-256 {}", hex.join(":"));
         line!(out, "a=setup:{}", self.setup);
     }
+}
+
+fn ice(out: &mut String, transport: &LocalTransport) {
+    line!(out, "a=ice-ufrag:{}", transport.ufrag);
+    line!(out, "a=ice-pwd:{}", transport.pwd);
+}
+
+fn candidates(out: &mut String, transport: &LocalTransport) {
+    let candidates = &transport.candidates;
+    for (index, address) in candidates.iter().enumerate() {
+        candidate(out, index, *address);
+    }
+    for (index, address) in candidates.iter().enumerate().filter(|_| transport.tcp) {
+        tcp_candidate(out, index, candidates.len(), *address);
+    }
+    line!(out, "a=end-of-candidates");
 }
 
 /// One host candidate; earlier ones get the higher priority.

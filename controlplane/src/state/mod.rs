@@ -7,6 +7,7 @@
 mod sessions;
 mod tracks;
 mod channels;
+mod streams;
 mod events;
 mod place;
 
@@ -29,6 +30,7 @@ pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channe
 pub use events::EventThread;
 pub use place::announced_addresses;
 pub use sessions::{Facts, Link, LookUp, Session, Work};
+pub use streams::{ABSENCE_MAX, Streams};
 pub use tracks::{Details, Publication, Sound, Subscription, TrackState};
 
 /// Contract 1.10: how long a session without connectivity stays usable.
@@ -55,6 +57,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Node {
     /// Apps and their secrets.
     pub apps: Apps,
+    /// Streams of WHIP and WHEP.
+    pub streams: Streams,
     plane: DataPlane,
     /// Addresses told to clients, most preferred first.
     candidates: Vec<SocketAddr>,
@@ -79,6 +83,7 @@ impl Node {
     pub fn new(apps: Apps, plane: DataPlane, candidates: Vec<SocketAddr>) -> Self {
         Self {
             apps,
+            streams: Streams::default(),
             plane,
             candidates,
             push: Mutex::default(),
@@ -216,7 +221,7 @@ impl Node {
     }
 
     /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`], and rolls back offers
-    /// that nobody answered for [`OFFER_MAX`]. Called once a second.
+    /// that nobody answered for [`OFFER_MAX`]; then looks after the streams. Called once a second.
     pub fn expire(&self, now: Instant) {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
         let all: Vec<_> = sessions.values().cloned().collect();
@@ -228,6 +233,9 @@ impl Node {
                 // A request that holds the work looks at its offer itself.
                 self.lapse(&mut work, now);
             }
+        }
+        for (session, reason) in self.streams.sweep(now) {
+            self.end_session(&session, reason);
         }
     }
 

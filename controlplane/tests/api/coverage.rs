@@ -19,7 +19,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn every_promise_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "../tests/browser"] {
+    for folder in ["src", "tests", "../tests/browser", "../tests/clients"] {
         sources(&root.join(folder), &mut files);
     }
     let mut tests = BTreeSet::new();

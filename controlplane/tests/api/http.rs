@@ -96,9 +96,19 @@ impl Server {
     /// One request with headers of the caller's choice (each ending in CRLF), like browsers' fetch
     /// as text/plain.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        self.request(
+            method,
+            path,
+            &format!("Content-Type: text/plain;charset=UTF-8\r\n{headers}"),
+            body,
+        )
+    }
+
+    /// One request with these headers and no others but the connection's.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+             Content-Length: {}\r\n{headers}\r\n{body}",
             self.address,
             body.len()
         );

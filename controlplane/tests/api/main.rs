@@ -14,5 +14,7 @@ mod hostile;
 mod media;
 mod layers;
 mod channels;
+mod streams;
+mod exchange;
 mod replay;
 mod coverage;

@@ -112,6 +112,16 @@ impl Client {
         offer.to_sdp_string()
     }
 
+    /// An offer that restarts ICE.
+    pub(crate) fn offer_restart(&self) -> String {
+        let mut inner = self.inner.lock().unwrap();
+        let mut api = inner.rtc.sdp_api();
+        api.ice_restart(true);
+        let (offer, pending) = api.apply().unwrap();
+        inner.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// Completes its offer.
     pub(crate) fn accept(&self, answer: &str) {
         let answer = SdpAnswer::from_sdp_string(answer).unwrap();

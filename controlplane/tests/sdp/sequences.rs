@@ -279,6 +279,32 @@ fn a_subscriber_reoffers_and_keeps_what_it_receives() {
 }
 
 #[test]
+fn a_section_of_ours_keeps_its_numbers_when_the_client_offers_its_own() {
+    let (audio, video) =
+        (source("chromium-publish-audio-video", "0"), source("chromium-publish-audio-video", "1"));
+    let mut negotiation = negotiation();
+    let offered = negotiation.offer(&[pull(&audio, 10), pull(&video, 20)]).unwrap();
+    negotiation.accept_answer(&Description::parse(&turned(&offered.sdp)).unwrap()).unwrap();
+    let before = negotiation.receiving("0").unwrap();
+    // aiortc's numbers: Opus on 96 and VP8 on 97, which were VP8 and its RTX stream.
+    let own = text("aiortc-publish").replace("a=sendonly", "a=recvonly");
+    let own = Description::parse(&own).unwrap();
+    let answered = negotiation.answer(&own, &[close("1")]).unwrap();
+    let kept = section_text(&answered.sdp, 0);
+    assert!(kept.starts_with("m=audio 9 UDP/TLS/RTP/SAVPF 111 9 0 8\r\n"), "{kept}");
+    let after = negotiation.receiving("0").unwrap();
+    assert!(after.payloads.iter().all(|payload| before.payloads.contains(payload)), "{after:?}");
+    assert_eq!(after.payloads[0].to, 111);
+    let picture = section_text(&answered.sdp, 1);
+    assert!(picture.contains("a=rtpmap:96 VP8/90000\r\n"), "{picture}");
+    assert!(picture.contains("a=fmtp:97 apt=96\r\n") && !picture.contains("VP9"), "{picture}");
+
+    let offered = negotiation.offer(&[pull(&video, 30)]).unwrap();
+    let opus = |sdp: &str| sdp.matches("a=rtpmap:111 opus/48000/2\r\n").count();
+    assert_eq!((opus(&offered.sdp), offered.sdp.contains("a=rtpmap:96 opus")), (1, false));
+}
+
+#[test]
 fn all_sections_of_firefox_stop_at_once() {
     let base = Parts::of(&text("firefox-publish-audio-video"));
     let mut negotiation = negotiation();

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use common::counters::Drop;
+use common::counters::{Counters, Drop};
 use common::event::Event;
-use common::id::TrackId;
+use common::id::{PeerId, SubscriptionId, TrackId};
 use common::media::{Codec, Extension, ExtensionMap, Label, MediaKind};
 use proto::payload::{FrameReader, red, vp8, vp9};
 use proto::rtp::{Header, elements, extend, padding_len};
@@ -14,12 +14,12 @@ use proto::srtp::{InboundStream, OpenError};
 use crate::history::{History, Index};
 use crate::host::{FrameHeader, Host};
 use crate::kit::packet::{Element, Packet, PictureNumbers};
-use crate::kit::table::{FeedName, FeedPlace, PeerPlace, TrackPlace};
+use crate::kit::table::{FeedName, FeedPlace, PeerPlace, SubscriptionPlace, Table, TrackPlace};
 use crate::publish::{Arrival, Filled, Voice};
-use crate::route::Feed;
-use crate::subscribe::Pick;
-use crate::tables::{Outcome, Tables, emit_new, list};
-use crate::transport::{Arrivals, Binding, Waiting};
+use crate::route::{FRESH_MAX, Feed, Fresh};
+use crate::subscribe::{Pick, Subscription, stays_as_is};
+use crate::tables::{Outcome, Tables, emit_as_is, emit_new, list};
+use crate::transport::{Arrivals, Binding, Peer, Waiting};
 
 /// What a header said beside what [`Packet`] keeps: facts of the hop.
 #[derive(Default)]
@@ -60,7 +60,7 @@ pub(crate) fn on_frame(
 ) {
     tables.counters.frames_in += 1;
     if let Some(feed) = tables.feeds.place(FeedName(track)) {
-        fan_out(tables, feed, packet, bytes, now, host);
+        enqueue(tables, feed, packet, bytes, now, host);
     }
 }
 
@@ -287,7 +287,7 @@ fn arrive(
     if arrival == (Arrival::Newer { repairable: false }) {
         tables.want_key_frame(feed, packet.encoding, now, host);
     }
-    fan_out(tables, feed, &packet, plain, now, host);
+    enqueue(tables, feed, &packet, plain, now, host);
 }
 
 /// What a packet says of its frame: layers, running numbers, and where the primary block of
@@ -317,18 +317,19 @@ fn read_frame(packet: &mut Packet, frames: &mut FrameReader, plain: &[u8]) {
     packet.picture = PictureNumbers { picture_id, tl0, frame_number };
 }
 
-/// Keeps the packet in the history and sends it to every target of its feed.
-fn fan_out(
+/// Keeps the packet in the history, hands it to the cores that want it, and has it forwarded at the
+/// end of the turn.
+fn enqueue(
     tables: &mut Tables,
-    feed: FeedPlace,
+    place: FeedPlace,
     packet: &Packet,
     plain: &[u8],
     now: Instant,
     host: &mut impl Host,
 ) {
-    let Tables { feeds, subscriptions, peers, history, counters, paced, .. } = tables;
-    let Some(feed) = feeds.at_mut(feed) else { return };
-    keep(history, feed, packet, plain, now);
+    let Tables { feeds, history, counters, fresh, serving, .. } = tables;
+    let Some(feed) = feeds.at_mut(place) else { return };
+    let kept = keep(history, feed, packet, plain, now);
     for core in feed.cores() {
         if host.hand(core, FrameHeader::Media { track: feed.track, packet: *packet }, plain) {
             counters.frames_out += 1;
@@ -336,37 +337,13 @@ fn fan_out(
             counters.drop(Drop::LaneFull);
         }
     }
-    for place in &feed.subscriptions {
-        let Some(subscription) = subscriptions.at_mut(*place) else { continue };
-        let peer_place = subscription.peer;
-        let Some(peer) = peers.at_mut(peer_place) else { continue };
-        let Some(mut outlet) = peer.outlet() else { continue };
-        let (numbers, fill) = match subscription.pick(packet, |e| feed.clock(e), now) {
-            Pick::Forward(numbers) => (numbers, false),
-            Pick::Fill(numbers) => (numbers, true),
-            Pick::Skip => continue,
-        };
-        // Faster than the subscriber's pace it waits; sound never does.
-        let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
-        if let Some(downlink) = outlet.downlink.as_deref_mut().filter(|_| paceable)
-            && downlink.is_busy(now)
-        {
-            downlink.wait(Waiting {
-                subscription: *place,
-                feed: subscription.feed,
-                encoding: packet.encoding,
-                epoch: packet.epoch,
-                source: packet.sequence,
-                numbers,
-                fill,
-                len: packet.payload_len,
-                since: now,
-            });
-            counters.paced += 1;
-            list(paced, downlink, peer_place);
-        } else {
-            emit_new(counters, outlet, subscription, (packet, plain, fill), &numbers, host);
-        }
+    let Some(number) = kept.filter(|_| !feed.subscriptions.is_empty()) else { return };
+    if feed.fresh.is_empty() {
+        fresh.push(place);
+    }
+    feed.fresh.push(Fresh { number, arrival: now, publisher: *serving });
+    if feed.fresh.len() == FRESH_MAX {
+        forward(tables, host);
     }
 }
 
@@ -376,14 +353,92 @@ fn keep(
     packet: &Packet,
     plain: &[u8],
     now: Instant,
-) {
+) -> Option<u64> {
     let video = feed.kind == MediaKind::Video;
-    if let Some((encoding, fresh)) = feed.encoding(packet, || Index::new(video)) {
-        if fresh {
-            encoding.index.clear();
+    let (encoding, fresh) = feed.encoding(packet, || Index::new(video))?;
+    if fresh {
+        encoding.index.clear();
+    }
+    encoding.newest_at = Some(now);
+    encoding.count(packet, plain.len(), now);
+    history.keep(&mut encoding.index, packet, plain, now)
+}
+
+/// Sends the packets of this turn to the subscribers: to each all of them one after the other, so that
+/// what it takes is looked up once, and they leave as one message.
+pub(crate) fn forward(tables: &mut Tables, host: &mut impl Host) {
+    while let Some(place) = tables.fresh.pop() {
+        fan_out(tables, place, host);
+    }
+    tables.serving = None;
+}
+
+fn fan_out(tables: &mut Tables, place: FeedPlace, host: &mut impl Host) {
+    let Tables { feeds, subscriptions, peers, history, counters, paced, serving, .. } = tables;
+    let Some(feed) = feeds.at_mut(place) else { return };
+    // Taken out: a panic below must not bring the same packets again.
+    let mut fresh = std::mem::take(&mut feed.fresh);
+    for place in &feed.subscriptions {
+        for &Fresh { number, arrival: now, publisher } in &fresh {
+            let Some((packet, plain)) = history.at(number) else { continue };
+            *serving = publisher;
+            let delivery = Delivery { feed: &*feed, packet, plain, now };
+            deliver((subscriptions, peers), *place, &delivery, (counters, paced), host);
         }
-        encoding.newest_at = Some(now);
-        encoding.count(packet, plain.len(), now);
-        history.keep(&mut encoding.index, packet, plain, now);
+    }
+    fresh.clear();
+    feed.fresh = fresh;
+}
+
+/// A packet of a feed, as all its subscriptions get it.
+struct Delivery<'a> {
+    feed: &'a Feed<Index>,
+    packet: &'a Packet,
+    plain: &'a [u8],
+    now: Instant,
+}
+
+/// Sends a packet to one subscription, if that wants it. Never inlined: within the loop and the walk
+/// around it nothing stayed in registers.
+#[inline(never)]
+fn deliver(
+    (subscriptions, peers): (&mut Table<SubscriptionId, Subscription>, &mut Table<PeerId, Peer>),
+    place: SubscriptionPlace,
+    delivery: &Delivery<'_>,
+    (counters, paced): (&mut Counters, &mut Vec<PeerPlace>),
+    host: &mut impl Host,
+) {
+    let Delivery { packet, now, .. } = *delivery;
+    let Some(subscription) = subscriptions.at_mut(place) else { return };
+    let Some(peer) = peers.at_mut(subscription.peer) else { return };
+    let Some(mut outlet) = peer.outlet() else { return };
+    let (numbers, fill) = match subscription.pick(packet, |e| delivery.feed.clock(e), now) {
+        Pick::Forward(numbers) => (numbers, false),
+        Pick::Fill(numbers) => (numbers, true),
+        Pick::Skip => return,
+    };
+    // Faster than the subscriber's pace it waits; sound never does.
+    let paceable = subscription.kind == MediaKind::Video && subscription.rtx_ssrc.is_some();
+    if let Some(downlink) = outlet.downlink.as_deref_mut().filter(|_| paceable)
+        && downlink.is_busy(now)
+    {
+        downlink.wait(Waiting {
+            subscription: place,
+            feed: subscription.feed,
+            encoding: packet.encoding,
+            epoch: packet.epoch,
+            source: packet.sequence,
+            numbers,
+            fill,
+            len: packet.payload_len,
+            since: now,
+        });
+        counters.paced += 1;
+        list(paced, downlink, subscription.peer);
+    } else if fill || !stays_as_is(packet, &numbers) {
+        let packet = (packet, delivery.plain, fill);
+        emit_new(counters, outlet, subscription, packet, &numbers, host);
+    } else {
+        emit_as_is(counters, outlet, subscription, (packet, delivery.plain), &numbers, host);
     }
 }

@@ -43,7 +43,8 @@ impl Shard {
         Self { tables, ticker: Ticker::new(now) }
     }
 
-    /// Walks one datagram that arrived from `from` at `now`; it is decrypted in place.
+    /// Walks one datagram that arrived from `from` at `now`; it is decrypted in place. Media leaves with
+    /// [`Shard::forward`].
     ///
     /// `now` is the network's instant, not the caller's: it may lie up to some 250 ms before what
     /// earlier calls were given, and nothing in the engine may take it for a monotonic clock.
@@ -58,7 +59,13 @@ impl Shard {
         self.tables.serve_channels(now, host);
     }
 
-    /// Takes a frame from another core.
+    /// Sends the media of the calls before it to the subscribers. To be called at the end of a turn: what
+    /// came in together leaves together.
+    pub fn forward(&mut self, host: &mut impl Host) {
+        media::forward(&mut self.tables, host);
+    }
+
+    /// Takes a frame from another core. Media leaves with [`Shard::forward`].
     pub fn on_frame(
         &mut self,
         header: FrameHeader,

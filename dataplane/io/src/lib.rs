@@ -222,6 +222,12 @@ impl Driver {
         self.sends.submit()
     }
 
+    /// UDP messages handed to the kernel so far, each of one datagram or of several that the kernel
+    /// cuts up.
+    pub fn messages(&self) -> u64 {
+        self.sends.messages()
+    }
+
     /// Datagrams the kernel refused since the last call.
     pub fn take_send_failures(&mut self) -> u64 {
         self.sends.take_failures()

@@ -109,6 +109,8 @@ pub struct SendQueue {
     grouper: Grouper,
     /// Slots to be sent, in the order they were committed.
     committed: Vec<u32>,
+    /// UDP messages handed to the kernel so far.
+    messages: u64,
     lent: Option<u32>,
     /// Which families have a socket.
     reachable: [bool; 2],
@@ -130,6 +132,7 @@ impl SendQueue {
             connections: Connections::new()?,
             grouper: Grouper::new(count),
             committed: Vec::with_capacity(count),
+            messages: 0,
             lent: None,
             reachable: segments.map(|known| known.is_some()),
             broken: None,
@@ -195,6 +198,7 @@ impl SendQueue {
             return Ok(());
         }
         self.plan();
+        self.messages += self.grouper.runs().len() as u64;
         for index in 0..self.grouper.runs().len() {
             let run: Run = self.grouper.runs()[index];
             match &mut self.backend {
@@ -214,6 +218,11 @@ impl SendQueue {
     /// Datagrams the kernel refused since the last call.
     pub(crate) fn take_failures(&mut self) -> u64 {
         std::mem::take(&mut self.slots.failures)
+    }
+
+    /// UDP messages handed to the kernel so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// The ring and its slots; None in a queue of the other driver.

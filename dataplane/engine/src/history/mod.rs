@@ -80,8 +80,15 @@ impl History {
     }
 
     /// Keeps a copy of `bytes`, the plaintext packet that `packet` describes, which arrived `now`.
-    pub(crate) fn keep(&mut self, index: &mut Index, packet: &Packet, bytes: &[u8], now: Instant) {
-        let Ok(len) = u16::try_from(bytes.len()) else { return };
+    /// Returns its number for [`History::at`]; None for what is longer than any packet.
+    pub(crate) fn keep(
+        &mut self,
+        index: &mut Index,
+        packet: &Packet,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Option<u64> {
+        let len = u16::try_from(bytes.len()).ok()?;
         let size = self.bytes.len() as u64;
         let room = size - self.written % size;
         if room < u64::from(len) {
@@ -100,6 +107,13 @@ impl History {
         self.described += 1;
         let slot = index.slot(packet.sequence);
         index.slots[slot] = self.described;
+        Some(self.described - 1)
+    }
+
+    /// The packet with that number, if it is still here.
+    pub(crate) fn at(&self, number: u64) -> Option<(&Packet, &[u8])> {
+        let entry = self.entry(number)?;
+        Some((&entry.packet, self.bytes_of(entry)))
     }
 
     /// The packet with extended sequence number `sequence` and its age, if it is still here.
@@ -110,19 +124,22 @@ impl History {
         now: Instant,
     ) -> Option<(&Packet, &[u8], Duration)> {
         let number = index.slots[index.slot(sequence)].checked_sub(1)?;
+        let entry = self.entry(number).filter(|entry| entry.packet.sequence == sequence)?;
+        let age = (self.millis(now).wrapping_sub(entry.arrived_ms) as i32).max(0) as u64;
+        Some((&entry.packet, self.bytes_of(entry), Duration::from_millis(age)))
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry> {
         if self.described - number > ENTRIES as u64 {
             return None;
         }
         let entry = self.entries.get(number as usize % ENTRIES)?;
-        if entry.packet.sequence != sequence
-            || self.written - entry.position > self.bytes.len() as u64
-        {
-            return None;
-        }
+        (self.written - entry.position <= self.bytes.len() as u64).then_some(entry)
+    }
+
+    fn bytes_of(&self, entry: &Entry) -> &[u8] {
         let start = (entry.position % self.bytes.len() as u64) as usize;
-        let age = (self.millis(now).wrapping_sub(entry.arrived_ms) as i32).max(0) as u64;
-        let bytes = &self.bytes[start..start + usize::from(entry.len)];
-        Some((&entry.packet, bytes, Duration::from_millis(age)))
+        &self.bytes[start..start + usize::from(entry.len)]
     }
 
     fn millis(&self, now: Instant) -> u32 {

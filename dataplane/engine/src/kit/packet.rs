@@ -58,6 +58,8 @@ pub struct Packet {
     pub payload_len: u16,
     /// Length of RTP padding (RFC 3550 section 5.1), the count byte included; 0 without.
     pub padding_len: u8,
+    /// Whether the data of a remembered element do not fit the one-byte form (RFC 8285 section 4.2).
+    pub wide: bool,
     /// Number of valid entries in `elements`.
     pub element_count: u8,
     /// Header extension elements.
@@ -81,16 +83,20 @@ impl Packet {
             payload_offset: 0,
             payload_len: 0,
             padding_len: 0,
+            wide: false,
             element_count: 0,
             elements: [Element { extension: Extension::Mid, offset: 0, len: 0 }; ELEMENTS_MAX],
         }
     }
 
-    /// Remembers an element; beyond [`ELEMENTS_MAX`] it is not forwarded.
+    /// Remembers an element that says something about the media; what says something about the hop, and
+    /// what is beyond [`ELEMENTS_MAX`], is not forwarded.
     pub fn remember(&mut self, element: Element) {
-        if let Some(place) = self.elements.get_mut(usize::from(self.element_count)) {
+        let place = self.elements.get_mut(usize::from(self.element_count));
+        if let Some(place) = place.filter(|_| travels(element.extension)) {
             *place = element;
             self.element_count += 1;
+            self.wide |= !(1..=16).contains(&element.len);
         }
     }
 
@@ -109,4 +115,18 @@ impl Packet {
         let start = usize::from(self.payload_offset);
         &bytes[start..start + usize::from(self.payload_len)]
     }
+}
+
+/// Whether an extension says something about the media and not about the hop.
+const fn travels(extension: Extension) -> bool {
+    !matches!(
+        extension,
+        Extension::Mid
+            | Extension::Rid
+            | Extension::RepairedRid
+            | Extension::TransportCc
+            | Extension::AbsSendTime
+            | Extension::TransmissionOffset
+            | Extension::VideoLayersAllocation
+    )
 }

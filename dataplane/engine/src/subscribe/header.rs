@@ -4,7 +4,7 @@
 
 use common::media::{Codec, Extension, ExtensionMap, Label};
 use proto::payload::{vp8, vp9};
-use proto::rtp::{ElementForm, FixedHeader, HeaderWriter};
+use proto::rtp::{ElementForm, FixedHeader, HeaderWriter, Lead};
 use proto::srtp::Seal;
 
 use crate::kit::outbound::{Numbers, PictureShift};
@@ -15,16 +15,55 @@ use crate::kit::packet::Packet;
 pub(crate) struct Names<'a> {
     /// Ids of header extensions.
     pub extensions: &'a ExtensionMap,
-    /// MID of the receiving section.
-    pub mid: &'a Label,
+    /// What the headers of the stream begin with; fitted to them.
+    pub title: &'a Title,
     /// Transport-wide sequence number, where the subscriber answers them.
     pub transport_sequence: Option<u16>,
+}
+
+/// What the headers of one stream begin with: MID and transport-wide number, written once.
+pub(crate) struct Title {
+    /// MID of the receiving section.
+    mid: Label,
+    /// The ids that `lead` was made with: of the MID, and of the number where packets carry one; 0
+    /// where there is none.
+    ids: (u8, u8),
+    lead: Lead,
+}
+
+impl Title {
+    /// For packets of the section `mid`.
+    pub(crate) fn new(mid: Label) -> Self {
+        Self { mid, ids: (0, 0), lead: Lead::new(None, None) }
+    }
+
+    /// MID of the receiving section.
+    pub(crate) fn mid(&self) -> &Label {
+        &self.mid
+    }
+
+    /// Makes it that of packets with the ids of `extensions`, which carry transport-wide numbers where
+    /// `numbered`. Cost: two comparisons, unless one of these changed.
+    #[inline]
+    pub(crate) fn fit(&mut self, extensions: &ExtensionMap, numbered: bool) {
+        let number_id = extensions.id(Extension::TransportCc).filter(|_| numbered);
+        let ids = (extensions.id(Extension::Mid).unwrap_or(0), number_id.unwrap_or(0));
+        if self.ids != ids {
+            self.rewrite(ids);
+        }
+    }
+
+    #[cold]
+    fn rewrite(&mut self, ids: (u8, u8)) {
+        self.ids = ids;
+        let mid = Some((ids.0, self.mid.as_bytes()));
+        self.lead = Lead::new(mid.filter(|(id, _)| *id != 0), Some(ids.1).filter(|id| *id != 0));
+    }
 }
 
 /// Seals `packet` (whose plaintext is `plain`) into `slot`; returns its length, or None when it does
 /// not fit. The same numbers, packet and names give the same bytes: a packet may be sent again under
 /// its own index by calling this again, and in no other way (RFC 3711 section 9.1).
-#[inline]
 pub(crate) fn seal_packet(
     seal: &Seal,
     slot: &mut [u8],
@@ -42,6 +81,35 @@ pub(crate) fn seal_packet(
     }
     let end = start + copy_payload(slot.get_mut(start..)?, packet, payload, numbers)?;
     seal.rtp_in_place(numbers.index, slot, start, end)
+}
+
+/// Whether [`seal_as_is`] gives the bytes of [`seal_packet`]: nothing of the packet is changed but its
+/// header. Most are like that.
+#[inline(always)]
+pub(crate) fn stays_as_is(packet: &Packet, numbers: &Numbers) -> bool {
+    packet.payload_len != 0 && !packet.wide && numbers.shift == PictureShift::default()
+}
+
+/// The same as [`seal_packet`] for a packet that stays as it is, without what others need.
+#[inline(always)]
+pub(crate) fn seal_as_is(
+    seal: &Seal,
+    slot: &mut [u8],
+    numbers: &Numbers,
+    (packet, plain): (&Packet, &[u8]),
+    names: &Names<'_>,
+) -> Option<usize> {
+    let number = names.transport_sequence.unwrap_or(0);
+    let mut writer = HeaderWriter::lead_in(slot, fixed(numbers), &names.title.lead, number);
+    for element in packet.elements() {
+        let Some(id) = names.extensions.id(element.extension) else { continue };
+        let start = usize::from(element.offset);
+        if let Some(data) = plain.get(start..start + usize::from(element.len)) {
+            writer.element(id, data);
+        }
+    }
+    let start = writer.finish(false);
+    seal.rtp(numbers.index, slot, start, payload(packet, plain, numbers)?)
 }
 
 /// Seals `packet`, which has no payload.
@@ -89,6 +157,7 @@ pub(crate) fn seal_padding(
 }
 
 /// The payload as far as this subscriber gets it.
+#[inline]
 fn payload<'a>(packet: &Packet, plain: &'a [u8], numbers: &Numbers) -> Option<&'a [u8]> {
     packet.payload(plain).get(usize::from(numbers.skipped)..)
 }
@@ -121,8 +190,7 @@ fn renumber(payload: &mut [u8], packet: &Packet, shift: PictureShift) {
 
 /// Writes the header of `packet` (whose plaintext is `bytes`) into `slot`; returns its length.
 /// `padding` sets the P bit. Cost: a few nanoseconds per header extension, no allocation.
-#[inline(always)]
-pub(crate) fn write(
+fn write(
     slot: &mut [u8],
     numbers: &Numbers,
     (packet, bytes): (&Packet, &[u8]),
@@ -130,30 +198,22 @@ pub(crate) fn write(
     padding: bool,
 ) -> usize {
     let ids = names.extensions;
-    let travelling = packet.elements().iter().filter(|element| travels(element.extension));
     let form = ElementForm::for_elements(
-        travelling
+        packet
+            .elements()
+            .iter()
             .filter_map(|element| Some((ids.id(element.extension)?, usize::from(element.len)))),
     );
-    let fixed = FixedHeader {
-        payload_type: numbers.payload_type,
-        marker: numbers.marker,
-        sequence: numbers.index as u16,
-        timestamp: numbers.timestamp,
-        ssrc: numbers.ssrc,
-    };
-    let mut writer = HeaderWriter::begin(slot, fixed, form);
+    let mut writer = HeaderWriter::begin(slot, fixed(numbers), form);
     if let Some(id) = ids.id(Extension::Mid) {
-        let (mid, len) = names.mid.padded();
-        writer.short_element(id, mid, len);
+        writer.element(id, names.title.mid.as_bytes());
     }
-    if let Some((sequence, id)) = names.transport_sequence.zip(ids.id(Extension::TransportCc)) {
+    let number_id = ids.id(Extension::TransportCc);
+    if let Some((sequence, id)) = names.transport_sequence.zip(number_id) {
         writer.element(id, &sequence.to_be_bytes());
     }
     for element in packet.elements() {
-        let Some(id) = ids.id(element.extension).filter(|_| travels(element.extension)) else {
-            continue;
-        };
+        let Some(id) = ids.id(element.extension) else { continue };
         let start = usize::from(element.offset);
         let Some(data) = bytes.get(start..start + usize::from(element.len)) else { continue };
         match (element.extension, numbers.shift.frame_number) {
@@ -172,26 +232,23 @@ pub(crate) fn write(
     writer.finish(padding)
 }
 
+#[inline(always)]
+fn fixed(numbers: &Numbers) -> FixedHeader {
+    FixedHeader {
+        payload_type: numbers.payload_type,
+        marker: numbers.marker,
+        sequence: numbers.index as u16,
+        timestamp: numbers.timestamp,
+        ssrc: numbers.ssrc,
+    }
+}
+
 /// Adds to the frame number of a dependency descriptor: its second and third byte (AV1 RTP
 /// specification, section A.8.2, mandatory descriptor fields).
 fn shift_frame_number(descriptor: &mut [u8], shift: u16) {
     if let Some([high, low]) = descriptor.get_mut(1..3) {
         [*high, *low] = u16::from_be_bytes([*high, *low]).wrapping_add(shift).to_be_bytes();
     }
-}
-
-/// Whether an extension says something about the media and not about the hop.
-const fn travels(extension: Extension) -> bool {
-    !matches!(
-        extension,
-        Extension::Mid
-            | Extension::Rid
-            | Extension::RepairedRid
-            | Extension::TransportCc
-            | Extension::AbsSendTime
-            | Extension::TransmissionOffset
-            | Extension::VideoLayersAllocation
-    )
 }
 
 #[cfg(test)]
@@ -223,9 +280,10 @@ mod tests {
             shift: PictureShift::default(),
             skipped: 0,
         };
-        let mid = Label::new(b"12").expect("short");
+        let mut title = Title::new(Label::new(b"12").expect("short"));
+        title.fit(&ids, false);
         let mut slot = [0u8; 100];
-        let names = Names { extensions: &ids, mid: &mid, transport_sequence: None };
+        let names = Names { extensions: &ids, title: &title, transport_sequence: None };
         let len = write(&mut slot, &numbers, (&packet, &bytes), &names, false);
         let written = &slot[..len];
         let header = Header::parse(&[written, &[0; 4]].concat()).expect("well-formed");

@@ -182,7 +182,7 @@ impl Layers {
 
     /// Looks whether the layers change with this packet, which is the newest of the source shown.
     /// Returns whether they did.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self, packet: &Packet, now: Instant) -> bool {
         let new_picture = self.picture.replace(packet.timestamp) != Some(packet.timestamp);
         let available = packet.frame.available;

@@ -8,6 +8,8 @@ mod segment;
 mod subscription;
 mod window;
 
-pub(crate) use header::{Names, seal_packet, seal_padding, seal_rtx};
+pub(crate) use header::{
+    Names, Title, seal_as_is, seal_packet, seal_padding, seal_rtx, stays_as_is,
+};
 pub(crate) use resend::Verdict;
 pub(crate) use subscription::{Pick, Subscription};

@@ -128,9 +128,8 @@ impl Rewrite {
     pub(crate) fn forward(&mut self, packet: &Packet, now: Instant) -> Option<Placed> {
         let segment = self.current.as_mut()?;
         let placed = if segment.is_newest(packet) {
-            let numbers = segment.numbers_of(packet);
-            if numbers != PictureNumbers::default() {
-                self.newest_picture = numbers;
+            if packet.picture != PictureNumbers::default() {
+                self.newest_picture = segment.numbers_of(packet);
             }
             segment.take(packet, self.newest_timestamp)
         } else {

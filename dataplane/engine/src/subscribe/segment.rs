@@ -173,11 +173,11 @@ impl Segment {
     /// A source timestamp in the subscriber's clock.
     #[inline]
     pub(super) fn timestamp(&self, source: u32) -> u32 {
-        let early = self.early.iter().take(usize::from(self.early_len));
-        early
-            .clone()
-            .find(|(from, _)| *from == source)
-            .map_or_else(|| self.clock(source), |(_, to)| *to)
+        if self.early_len == 0 {
+            return self.clock(source);
+        }
+        let mut early = self.early.iter().take(usize::from(self.early_len));
+        early.find(|(from, _)| *from == source).map_or_else(|| self.clock(source), |(_, to)| *to)
     }
 
     /// An instant of the source's clock in the subscriber's clock, for reports.

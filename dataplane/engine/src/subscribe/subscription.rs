@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use common::command::{LayerChoice, PayloadMapping, SubscribeFacts};
-use common::media::{Label, MediaKind};
+use common::media::MediaKind;
 use proto::payload::facts::Target;
 
+use super::header::Title;
 use super::layers::Layers;
 use super::resend::Budget;
 use super::rewrite::Rewrite;
@@ -38,8 +39,8 @@ pub(crate) struct Subscription {
     pub ssrc: u32,
     /// SSRC of its retransmissions.
     pub rtx_ssrc: Option<u32>,
-    /// MID of the receiving section.
-    pub mid: Label,
+    /// What the headers of its packets begin with: MID and transport-wide number.
+    pub title: Title,
     /// RTP clock rate in Hz.
     pub clock_rate: u32,
     /// Which encoding the control plane asked for.
@@ -87,7 +88,7 @@ impl Subscription {
             kind: facts.kind,
             ssrc: facts.ssrc,
             rtx_ssrc: facts.rtx_ssrc,
-            mid: facts.mid,
+            title: Title::new(facts.mid),
             clock_rate: facts.clock_rate,
             choice: facts.layers.clone(),
             rewrite: Rewrite::new(random as u16, (random >> 32) as u32),
@@ -109,11 +110,14 @@ impl Subscription {
     /// Takes new facts over. Returns whether a key frame is needed now.
     pub(crate) fn update(&mut self, facts: &SubscribeFacts, feed: FeedPlace, now: Instant) -> bool {
         let moved = self.feed != feed;
-        if self.mid != facts.mid || self.payloads != facts.payloads {
+        let renamed = *self.title.mid() != facts.mid;
+        if renamed || self.payloads != facts.payloads {
             self.rename();
         }
+        if renamed {
+            self.title = Title::new(facts.mid);
+        }
         self.feed = feed;
-        self.mid = facts.mid;
         self.clock_rate = facts.clock_rate;
         self.payloads.clone_from(&facts.payloads);
         self.choice.clone_from(&facts.layers);

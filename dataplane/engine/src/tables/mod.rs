@@ -31,7 +31,7 @@ use crate::route::Feed;
 use crate::subscribe::Subscription;
 
 use crate::transport::Peer;
-pub(crate) use egress::{emit_new, list};
+pub(crate) use egress::{emit_as_is, emit_new, list};
 
 /// What became of a datagram; counted in one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +91,8 @@ pub(crate) struct Tables {
     pub history: History,
     /// Stage 6.
     pub feeds: Table<FeedName, Feed<Index>>,
+    /// Feeds with packets of this turn.
+    pub fresh: Vec<FeedPlace>,
     /// Stage 7.
     pub subscriptions: Table<SubscriptionId, Subscription>,
     /// Peers whose packets wait for their pace, or that are probed.
@@ -141,6 +143,7 @@ impl Tables {
             gapped: Vec::new(),
             history: History::new(now),
             feeds: Table::new(),
+            fresh: Vec::new(),
             subscriptions: Table::new(),
             paced: Vec::new(),
             channels: Table::new(),
@@ -176,7 +179,12 @@ impl Tables {
                 self.feeds.at_mut(place)?.home = home;
                 Some(place)
             }
-            None => self.feeds.insert(name, Feed::new(track, kind, home)),
+            None => {
+                let place = self.feeds.insert(name, Feed::new(track, kind, home));
+                // Nothing is allocated for a packet.
+                self.fresh.reserve(self.feeds.len());
+                place
+            }
         }
     }
 

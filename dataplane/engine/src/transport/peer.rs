@@ -75,7 +75,7 @@ pub(crate) struct Outlet<'a> {
     /// Key.
     pub seal: &'a Seal,
     /// Address.
-    pub to: TransportAddress,
+    pub to: &'a TransportAddress,
     /// Ids of header extensions.
     pub extensions: &'a ExtensionMap,
     /// Estimate and pacing.
@@ -137,7 +137,7 @@ impl Peer {
     pub(crate) fn outlet(&mut self) -> Option<Outlet<'_>> {
         Some(Outlet {
             seal: &self.keys.as_ref()?.seal,
-            to: self.ice.selected()?,
+            to: self.ice.selected_path()?,
             extensions: &self.extensions,
             downlink: self.downlink.as_deref_mut(),
         })

@@ -59,19 +59,32 @@ impl Tally {
         sent_us: (i64::MAX, i64::MIN),
     };
 
+    #[inline]
     fn count(&mut self, packet: &Sent, arrived: bool) {
         let bytes = u64::from(packet.size);
         if packet.fate == Fate::Unknown {
             self.bytes += bytes;
             self.packets += 1;
             let (first, last) = self.sent_us;
-            self.sent_us = (first.min(packet.sent_us), last.max(packet.sent_us));
+            // Many packets share one instant.
+            if packet.sent_us != last {
+                self.sent_us = (first.min(packet.sent_us), last.max(packet.sent_us));
+            }
         }
         if !arrived {
             self.lost_bytes += bytes;
             self.lost_packets += 1;
         } else if packet.fate == Fate::Lost {
             self.found_bytes += bytes;
+        }
+    }
+
+    /// Counts packets that arrived and left with the one before, which is counted.
+    fn count_twins(&mut self, bytes: u32, packets: u16, sent_us: i64) {
+        if packets != 0 {
+            self.bytes += u64::from(bytes);
+            self.packets += u64::from(packets);
+            self.sent_us = (self.sent_us.0.min(sent_us), self.sent_us.1.max(sent_us));
         }
     }
 
@@ -117,16 +130,19 @@ impl Batch {
         self.arrivals.get(..self.len).unwrap_or_default()
     }
 
-    fn add(&mut self, arrival: Arrival) {
-        if let Some(last) = self.arrivals.get_mut(self.len.wrapping_sub(1))
-            && last.is_with(&arrival)
-        {
+    /// Adds a packet; returns the arrival that it became or is part of, while there is room for the
+    /// next.
+    #[inline]
+    fn add(&mut self, arrival: Arrival) -> Option<&mut Arrival> {
+        let last = self.arrivals.get_mut(self.len.wrapping_sub(1));
+        if let Some(last) = last.filter(|last| last.is_with(&arrival)) {
             last.size += arrival.size;
             last.packets += 1;
         } else if let Some(place) = self.arrivals.get_mut(self.len) {
             *place = arrival;
             self.len += 1;
         }
+        self.arrivals.get_mut(..Self::ARRIVALS_MAX - 1)?.get_mut(self.len.wrapping_sub(1))
     }
 
     fn order(&mut self) {
@@ -242,14 +258,20 @@ impl Walk<'_> {
             };
             arrival_us += delta.map_or(0, i64::from) * DELTA_US;
             disordered |= delta.is_some_and(i16::is_negative);
-            if let Some(packet) = sent.learn(number, delta.is_some(), now_us) {
-                tally.count(&packet, delta.is_some());
-                if delta.is_some() {
-                    let Sent { sent_us, size, cluster, .. } = packet;
-                    batch.add(Arrival { arrival_us, sent_us, size, packets: 1, cluster });
+            let learnt = sent.learn(number, delta.is_some(), now_us);
+            number += 1;
+            let Some(packet) = learnt else { continue };
+            tally.count(&packet, delta.is_some());
+            if delta.is_some() {
+                let Sent { sent_us, size, cluster, .. } = packet;
+                let last = batch.add(Arrival { arrival_us, sent_us, size, packets: 1, cluster });
+                if let Some(last) = last.filter(|_| cluster == 0) {
+                    let (bytes, packets) = twins(&mut number, &mut statuses, sent);
+                    last.size += bytes;
+                    last.packets += packets;
+                    tally.count_twins(bytes, packets, sent_us);
                 }
             }
-            number += 1;
         }
         batch.tally = tally;
         (self.statuses, self.number, self.arrival_us) = (statuses, number, arrival_us);
@@ -258,6 +280,21 @@ impl Walk<'_> {
         }
         true
     }
+}
+
+/// Takes the packets from `number` on that left and arrived with the one before: most of a frame on a
+/// fast path. Returns their bytes and how many they are.
+#[inline]
+fn twins(number: &mut u64, statuses: &mut TwccIter<'_>, sent: &mut SentRing) -> (u32, u16) {
+    let (mut bytes, first) = (0, *number);
+    while let Some(size) = sent.twin(*number)
+        && statuses.next_if_together()
+    {
+        sent.settle(*number, Fate::Settled);
+        bytes += size;
+        *number += 1;
+    }
+    (bytes, (*number - first) as u16)
 }
 
 #[cfg(test)]

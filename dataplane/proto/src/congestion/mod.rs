@@ -124,7 +124,7 @@ impl Congestion {
     /// payload.
     ///
     /// Cost: per packet, a few nanoseconds; integers only.
-    #[inline]
+    #[inline(always)]
     pub fn on_sent(&mut self, size: usize, kind: SentKind, now: Instant) {
         if self.sending.0 != now {
             self.sending = (now, self.us(now));

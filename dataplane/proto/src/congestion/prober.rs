@@ -29,6 +29,8 @@ const DROP_SCALE: f64 = 3.0;
 /// After a drop, this share of what was before is probed for, within this time of it.
 const DROP_SHARE: f64 = 0.85;
 const DROP_US: i64 = 5_000_000;
+/// A fall of the estimate below this share of what it was ends the probes under way.
+const FALL_SHARE: f64 = 0.75;
 /// Longest wait for a result, and for a cluster to begin.
 const RESULT_MAX_US: i64 = 1_000_000;
 /// Longest time a cluster is sent for. Chosen: twice the longest one; when the caller cannot pad it
@@ -50,7 +52,8 @@ const CLUSTER_JITTERS: f64 = 4.0;
 const CLUSTER_US_MIN: i64 = 15_000;
 /// Time between two calls of a caller not known yet, bounds of it, and share of a new one. The first
 /// burst of a cluster is what is due until the next call, or the rate measured would be too low: with
-/// calls every 10 ms and 5 ms sent ahead it was three quarters.
+/// calls every 10 ms and 5 ms sent ahead it was three quarters. A longer gap counts at once: the mean
+/// of calls at uneven intervals sent 1 ms ahead of one after 5 ms, and a link measured a twelfth less.
 const CALL_US: u64 = 5_000;
 const CALL_US_MIN: u64 = 1_000;
 const CALL_US_MAX: u64 = 20_000;
@@ -148,7 +151,7 @@ impl Prober {
     }
 
     /// Notes a packet sent and returns its cluster, 0 for none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_sent(&mut self, size: usize, now_us: i64) -> u8 {
         if self.active.is_some() { self.count(size, now_us) } else { 0 }
     }
@@ -188,7 +191,7 @@ impl Prober {
         if called_us > active.started_us || active.bytes != 0 {
             let gap_us = u64::try_from(now_us - called_us).unwrap_or(0);
             let call_us = (self.call_us * (CALL_SHARE - 1) + gap_us) / CALL_SHARE;
-            self.call_us = call_us.clamp(CALL_US_MIN, CALL_US_MAX);
+            self.call_us = call_us.max(gap_us).clamp(CALL_US_MIN, CALL_US_MAX);
         }
         let passed_us = u64::try_from(now_us - active.started_us).unwrap_or(0);
         let planned = active.bps.saturating_mul(passed_us + self.call_us) / 8_000_000;
@@ -278,6 +281,9 @@ impl Prober {
             let recent = self.drop.filter(|(_, at_us)| now_us - at_us < DROP_US);
             self.drop = recent.or(Some((self.estimate_bps, now_us)));
         }
+        if estimate_bps < FALL_SHARE * self.estimate_bps {
+            self.abandon();
+        }
         self.estimate_bps = estimate_bps;
         let (Some(measured_bps), Some((above_bps, _))) = (measured_bps, self.further) else {
             return;
@@ -299,6 +305,12 @@ impl Prober {
             self.start([Some(rate_bps), None], true, gate, now_us);
             self.drop = None;
         }
+    }
+
+    /// Sends no more of what is under way: the path became thin, and the rest would stand in its queue in
+    /// front of media. What was sent may still be measured.
+    fn abandon(&mut self) {
+        (self.active, self.pending) = (None, [None; 2]);
     }
 
     fn is_busy(&self) -> bool {
@@ -371,6 +383,28 @@ mod tests {
         prober.on_tick(false, Gate::Open, 0);
         assert_eq!(prober.due(0), None);
         begun(300e3);
+    }
+
+    #[test]
+    fn a_fall_ends_the_probe_under_way() {
+        let mut prober = Prober::new(300e3);
+        prober.on_tick(true, Gate::Open, 0);
+        prober.on_sent(prober.clone().due(0).unwrap() as usize, 0);
+        prober.on_estimate(290e3, None, Gate::Shut, 5 * MS);
+        assert!(prober.due(10 * MS).is_some(), "a small fall");
+        prober.on_estimate(200e3, None, Gate::Shut, 15 * MS);
+        assert_eq!((prober.due(20 * MS), prober.active_bps()), (None, None));
+    }
+
+    #[test]
+    fn a_burst_lasts_for_the_longest_gap_between_calls() {
+        let mut prober = Prober::new(300e3);
+        prober.on_tick(true, Gate::Open, 0);
+        for now_us in [0, 1, 2, 12, 13, 14, 15].map(|ms| ms * MS) {
+            prober.due(now_us);
+        }
+        // Three calls later a bit less is sent ahead, but not as little as 1 ms needs.
+        assert!(prober.call_us > 4 * 1_000, "{}", prober.call_us);
     }
 
     #[test]

@@ -87,50 +87,74 @@ impl SentRing {
 
     /// The packet with extended number `number`, if it was sent and is remembered.
     pub(super) fn find(&self, number: u64, now_us: i64) -> Option<Sent> {
-        let age = self.next.checked_sub(number)?;
-        if age == 0 || age > SENT_MAX || number < FIRST {
-            return None;
-        }
-        let slot = slot_of(number);
-        let facts = self.facts[slot];
-        // Signed: a feedback message's instant may lie just before a sending that it cannot name.
-        let age_us = (now_us as u32).wrapping_sub(self.sent_us[slot]).cast_signed().max(0);
-        let fate = match facts >> FATE_SHIFT {
-            0 => Fate::Unknown,
-            1 => Fate::Lost,
+        let slot = self.slot_of_known(number)?;
+        let fate = match self.facts[slot] >> FATE_SHIFT {
+            UNKNOWN => Fate::Unknown,
+            LOST => Fate::Lost,
             UNSENT => return None,
             _ => Fate::Settled,
         };
-        Some(Sent {
-            sent_us: now_us - i64::from(age_us),
-            size: u32::from(facts & SIZE_MAX as u16),
-            cluster: (facts >> CLUSTER_SHIFT & 7) as u8,
-            fate,
-        })
+        Some(self.packet(slot, fate, now_us))
     }
 
     /// Takes feedback about one packet. Returns it, with what was known of it before, when that is
     /// news: neither settled nor reported lost twice.
+    #[inline]
     pub(super) fn learn(&mut self, number: u64, arrived: bool, now_us: i64) -> Option<Sent> {
-        let packet = self.find(number, now_us)?;
-        let fate = match (packet.fate, arrived) {
-            (Fate::Settled, _) | (Fate::Lost, false) => return None,
-            (Fate::Unknown, false) => Fate::Lost,
-            (Fate::Unknown | Fate::Lost, true) => Fate::Settled,
+        let slot = self.slot_of_known(number)?;
+        let facts = self.facts[slot];
+        let (fate, news) = match (facts >> FATE_SHIFT, arrived) {
+            (UNKNOWN, true) => (Fate::Unknown, SETTLED),
+            (UNKNOWN, false) => (Fate::Unknown, LOST),
+            (LOST, true) => (Fate::Lost, SETTLED),
+            _ => return None,
         };
-        self.settle(number, fate);
-        Some(packet)
+        self.facts[slot] = facts & FACTS_BUT_FATE | news << FATE_SHIFT;
+        Some(self.packet(slot, fate, now_us))
+    }
+
+    /// The size of the packet with extended number `number`, if it left together with the one before,
+    /// belongs to no probe and nothing is known of it. The one before must be remembered.
+    #[inline]
+    pub(super) fn twin(&self, number: u64) -> Option<u32> {
+        let (slot, before) = (slot_of(number), slot_of(number.wrapping_sub(1)));
+        let facts = self.facts[slot];
+        // What is above the size is zero: no cluster, no fate.
+        let twin = number < self.next
+            && facts <= SIZE_MAX as u16
+            && self.sent_us[slot] == self.sent_us[before];
+        twin.then_some(u32::from(facts))
+    }
+
+    /// Where a number is that is not too old, nor still to come. (It may have been left out.)
+    #[inline]
+    fn slot_of_known(&self, number: u64) -> Option<usize> {
+        let newer = self.next.wrapping_sub(number).wrapping_sub(1);
+        (newer < SENT_MAX && number >= FIRST).then_some(slot_of(number))
+    }
+
+    #[inline]
+    fn packet(&self, slot: usize, fate: Fate, now_us: i64) -> Sent {
+        let facts = self.facts[slot];
+        // Signed: a feedback message's instant may lie just before a sending that it cannot name.
+        let age_us = (now_us as u32).wrapping_sub(self.sent_us[slot]).cast_signed().max(0);
+        Sent {
+            sent_us: now_us - i64::from(age_us),
+            size: u32::from(facts & SIZE_MAX as u16),
+            cluster: (facts >> CLUSTER_SHIFT & 7) as u8,
+            fate,
+        }
     }
 
     /// Notes what became of a packet [`SentRing::find`] returned.
     pub(super) fn settle(&mut self, number: u64, fate: Fate) {
         let bits = match fate {
-            Fate::Unknown => 0,
-            Fate::Lost => 1,
-            Fate::Settled => 2,
+            Fate::Unknown => UNKNOWN,
+            Fate::Lost => LOST,
+            Fate::Settled => SETTLED,
         };
         let facts = &mut self.facts[slot_of(number)];
-        *facts = *facts & !(3 << FATE_SHIFT) | bits << FATE_SHIFT;
+        *facts = *facts & FACTS_BUT_FATE | bits << FATE_SHIFT;
     }
 }
 
@@ -143,7 +167,11 @@ const FIRST: u64 = 0x1_0000;
 const SIZE_MAX: usize = 0x7FF;
 const CLUSTER_SHIFT: u32 = 11;
 const FATE_SHIFT: u32 = 14;
-/// In the place of a fate: the number was left out.
+const FACTS_BUT_FATE: u16 = (1 << FATE_SHIFT) - 1;
+/// The fates as they are kept, and in their place: the number was left out.
+const UNKNOWN: u16 = 0;
+const LOST: u16 = 1;
+const SETTLED: u16 = 2;
 const UNSENT: u16 = 3;
 
 #[cfg(test)]

@@ -118,6 +118,11 @@ impl IceLite {
         self.selected
     }
 
+    /// The same by reference, for who looks per packet.
+    pub fn selected_path(&self) -> Option<&TransportAddress> {
+        self.selected.as_ref()
+    }
+
     /// Whether `address` passed a check.
     pub fn is_path(&self, address: TransportAddress) -> bool {
         self.paths().any(|path| path == address)

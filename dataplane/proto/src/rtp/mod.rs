@@ -15,7 +15,7 @@ pub use extensions::{Elements, elements};
 pub use header::{ExtensionBlock, Header, padding_len};
 pub use layers_allocation::{AllocatedLayer, LayersAllocation};
 pub use sequence::{extend, newer};
-pub use writer::{ElementForm, FixedHeader, HeaderWriter};
+pub use writer::{ElementForm, FixedHeader, HeaderWriter, Lead};
 
 /// Profile of the one-byte form (RFC 8285 section 4.2).
 const PROFILE_ONE_BYTE: u16 = 0xBEDE;

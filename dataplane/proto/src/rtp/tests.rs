@@ -129,23 +129,28 @@ fn the_writer_writes_the_bytes_of_rfc_8285() {
 }
 
 #[test]
-fn a_short_element_is_an_element() {
-    let data = *b"middle0000000000";
-    for (room, form) in [32, 48]
-        .into_iter()
-        .flat_map(|room| [ElementForm::OneByte, ElementForm::TwoByte].map(|form| (room, form)))
-    {
-        for (id, len) in [(1, 6), (14, 16), (0, 6), (15, 6), (1, 0), (1, 17)] {
-            let (mut slot, mut expected) = ([0xFF; 48], [0xFF; 48]);
-            let mut writer = HeaderWriter::begin(&mut expected[..room], FIXED, form);
-            let fits = data.get(..len).is_some_and(|data| writer.element(id, data));
-            let end = writer.finish(false);
-            let mut writer = HeaderWriter::begin(&mut slot[..room], FIXED, form);
-            assert_eq!(writer.short_element(id, &data, len), fits, "{id} {len} {room} {form:?}");
-            assert_eq!(writer.finish(false), end);
-            assert_eq!(slot[..end], expected[..end]);
+fn a_lead_is_what_its_elements_are() {
+    let text = b"middle0000000000";
+    for (id, len) in [(1, 1), (14, 6), (2, 16), (0, 6), (15, 6), (1, 0)] {
+        for number_id in [None, Some(3), Some(15)] {
+            for more in [&[][..], &[7], &[1, 2, 3]] {
+                let (mut slot, mut expected) = ([0xFF; 64], [0xFF; 64]);
+                let mut writer = HeaderWriter::begin(&mut expected, FIXED, ElementForm::OneByte);
+                writer.element(id, &text[..len]);
+                number_id.map(|id| writer.element(id, &[0xAB, 0xCD]));
+                writer.element(9, more);
+                let end = writer.finish(true);
+                let lead = Lead::new(Some((id, &text[..len])), number_id);
+                let mut writer = HeaderWriter::lead_in(&mut slot, FIXED, &lead, 0xABCD);
+                writer.element(9, more);
+                assert_eq!(writer.finish(true), end);
+                assert_eq!(slot[..end], expected[..end], "{id} {len} {number_id:?} {more:?}");
+            }
         }
     }
+    let mut short = [0; 36];
+    let lead = Lead::new(None, None);
+    assert_eq!(HeaderWriter::lead_in(&mut short, FIXED, &lead, 1).finish(false), 0);
 }
 
 #[test]

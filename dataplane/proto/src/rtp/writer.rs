@@ -32,6 +32,7 @@ pub enum ElementForm {
 
 impl ElementForm {
     /// The shorter form that can carry all of `elements`, given as (id, length of the data).
+    #[inline]
     pub fn for_elements(elements: impl IntoIterator<Item = (u8, usize)>) -> Self {
         let mut elements = elements.into_iter();
         if elements.all(|(id, len)| id <= 14 && (1..=16).contains(&len)) {
@@ -53,6 +54,32 @@ pub struct HeaderWriter<'a> {
 }
 
 impl<'a> HeaderWriter<'a> {
+    /// Writes the fixed header and the elements of `lead`, with `number` in its place, to the start of
+    /// `slot`; more elements follow in the one-byte form. In a slot without room for the longest lead
+    /// there is room for nothing.
+    ///
+    /// Cost: copies of fixed size. What comes behind the header in the slot is undefined.
+    #[inline(always)]
+    pub fn lead_in(slot: &'a mut [u8], header: FixedHeader, lead: &Lead, number: u16) -> Self {
+        let whole = slot.len() & !3;
+        let mut slot = slot.get_mut(..whole).unwrap_or_default();
+        match slot.first_chunk_mut::<{ ELEMENTS_AT + Lead::ROOM }>() {
+            None => slot = &mut [],
+            Some(place) => {
+                let (fixed, elements) = place.split_at_mut(ELEMENTS_AT);
+                if let Some(fixed) = fixed.first_chunk_mut() {
+                    *fixed = header.bytes();
+                }
+                elements.copy_from_slice(&lead.bytes);
+                let at = usize::from(lead.number_at);
+                if let Some(place) = elements.get_mut(at..at + 2) {
+                    place.copy_from_slice(&number.to_be_bytes());
+                }
+            }
+        }
+        Self { slot, form: ElementForm::OneByte, at: ELEMENTS_AT + usize::from(lead.len) }
+    }
+
     /// Writes the fixed header to the start of `slot`; elements follow in `form`.
     pub fn begin(slot: &'a mut [u8], header: FixedHeader, form: ElementForm) -> Self {
         debug_assert!(header.payload_type < 128, "RFC 3550 section 5.1");
@@ -66,7 +93,7 @@ impl<'a> HeaderWriter<'a> {
 
     /// Appends an element. Returns false, and writes nothing, when the form cannot carry it or the
     /// slot has no room for it.
-    #[inline]
+    #[inline(always)]
     pub fn element(&mut self, id: u8, data: &[u8]) -> bool {
         let len = data.len();
         let head_len = match self.form {
@@ -90,26 +117,9 @@ impl<'a> HeaderWriter<'a> {
         true
     }
 
-    /// Appends an element of the first `len` bytes of `data`, as [`HeaderWriter::element`] does.
-    ///
-    /// Cost: where there is room for all of `data`, one copy of fixed size. What comes behind the
-    /// header in the slot is undefined.
-    #[inline]
-    pub fn short_element(&mut self, id: u8, data: &[u8; 16], len: usize) -> bool {
-        let fits =
-            self.form == ElementForm::OneByte && (1..=14).contains(&id) && (1..=16).contains(&len);
-        let place = self.slot.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<17>);
-        let Some([head, place @ ..]) = place.filter(|_| fits) else {
-            return data.get(..len).is_some_and(|data| self.element(id, data));
-        };
-        *head = id << 4 | (len - 1) as u8;
-        *place = *data;
-        self.at += 1 + len;
-        true
-    }
-
     /// Fills the last word, sets the P bit if `padding`, and returns the length of the header; 0
     /// when not even the fixed header fitted.
+    #[inline(always)]
     pub fn finish(self, padding: bool) -> usize {
         let Self { slot, form, at } = self;
         let end = at.next_multiple_of(4);
@@ -131,6 +141,47 @@ impl<'a> HeaderWriter<'a> {
             *last = (u32::from_be_bytes(*last) & u32::MAX << (8 * (end - at))).to_be_bytes();
         }
         end
+    }
+}
+
+/// The elements that all headers of a stream begin with, in the one-byte form: written once, then
+/// copied. One of them may be a number that changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lead {
+    bytes: [u8; Lead::ROOM],
+    len: u8,
+    /// Where the number is; behind all elements while there is none.
+    number_at: u8,
+}
+
+impl Lead {
+    /// Room for an element of 16 bytes, one of a number, and a number that is no element.
+    const ROOM: usize = 24;
+    /// Where a number is written that is none.
+    const NOWHERE: u8 = Self::ROOM as u8 - 2;
+
+    /// The elements `text` and number, each with its id; left out where the form cannot carry it.
+    pub fn new(text: Option<(u8, &[u8])>, number_id: Option<u8>) -> Self {
+        let mut lead = Self { bytes: [0; Self::ROOM], len: 0, number_at: Self::NOWHERE };
+        if let Some((id, text)) = text {
+            lead.element(id, text);
+        }
+        let number_at = lead.len + 1;
+        if number_id.is_some_and(|id| lead.element(id, &[0; 2])) {
+            lead.number_at = number_at;
+        }
+        lead
+    }
+
+    fn element(&mut self, id: u8, data: &[u8]) -> bool {
+        let at = usize::from(self.len);
+        let room = self.bytes.get_mut(at..at + 1 + data.len()).and_then(<[u8]>::split_first_mut);
+        let fits = (1..=14).contains(&id) && (1..=16).contains(&data.len());
+        let Some((head, place)) = room.filter(|_| fits) else { return false };
+        *head = id << 4 | (data.len() - 1) as u8;
+        place.copy_from_slice(data);
+        self.len += 1 + data.len() as u8;
+        true
     }
 }
 

@@ -60,6 +60,7 @@ impl Gcm {
     }
 
     /// Encrypts `plain` into `cipher`, which has the same length, and writes the tag.
+    #[inline(always)]
     pub(super) fn seal_to(
         &self,
         at: Position,
@@ -134,6 +135,7 @@ pub(super) struct Position {
 
 impl Position {
     /// RFC 7714 sections 8.1 and 9.1: two zero bytes, SSRC, six bytes of index, XOR salt.
+    #[inline]
     fn iv(self, salt: &[u8; 12]) -> [u8; 12] {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *salt;
         let salt = u128::from_be_bytes([0, 0, 0, 0, a, b, c, d, e, f, g, h, i, j, k, l]);

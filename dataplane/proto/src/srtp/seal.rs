@@ -45,6 +45,7 @@ impl Seal {
     /// and returns the packet's length. `index` is rollover count * 2^16 + sequence number, its
     /// low half the sequence number in the header. `None` when the slot is too short, the header
     /// shorter than 12 bytes or the index beyond 48 bits; the slot must not be sent then.
+    #[inline(always)]
     pub fn rtp(
         &self,
         index: u64,
@@ -53,16 +54,20 @@ impl Seal {
         payload: &[u8],
     ) -> Option<usize> {
         let end = header_len.checked_add(payload.len())?;
-        let (at, message, tag) = self.lay_out(index, slot, header_len, end)?;
-        let (header, body) = message.split_at_mut_checked(header_len)?;
         match &self.rtp {
-            RtpKeys::Gcm(gcm) => gcm.seal_to(at, header, payload, body, tag)?,
+            RtpKeys::Gcm(gcm) => {
+                let (at, message, tag) = lay_out(index, slot, header_len, end, aead::TAG_LEN)?;
+                let (header, body) = message.split_at_mut_checked(header_len)?;
+                gcm.seal_to(at, header, payload, body, tag)?;
+                Some(end + aead::TAG_LEN)
+            }
             RtpKeys::Cm(cm) => {
-                cm.apply_to(at, payload, body)?;
+                let (at, message, tag) = lay_out(index, slot, header_len, end, cm::TAG_LEN)?;
+                cm.apply_to(at, payload, message.get_mut(header_len..)?)?;
                 cm.sign(message, rollover(index), tag);
+                Some(end + cm::TAG_LEN)
             }
         }
-        Some(end + self.overhead())
     }
 
     /// The same for a payload that stands in `slot[header_len..len]` already.
@@ -73,7 +78,7 @@ impl Seal {
         header_len: usize,
         len: usize,
     ) -> Option<usize> {
-        let (at, message, tag) = self.lay_out(index, slot, header_len, len)?;
+        let (at, message, tag) = lay_out(index, slot, header_len, len, self.overhead())?;
         let (header, body) = message.split_at_mut_checked(header_len)?;
         match &self.rtp {
             RtpKeys::Gcm(gcm) => gcm.seal(at, header, body, tag)?,
@@ -114,24 +119,25 @@ impl Seal {
         }
         Some(total)
     }
+}
 
-    /// Splits the slot into the packet up to `end` and its tag, and checks header and index.
-    fn lay_out<'a>(
-        &self,
-        index: u64,
-        slot: &'a mut [u8],
-        header_len: usize,
-        end: usize,
-    ) -> Option<(Position, &'a mut [u8], &'a mut [u8])> {
-        if header_len < RTP_HEADER || end < header_len || index >> 48 != 0 {
-            return None;
-        }
-        let total = end.checked_add(self.overhead())?;
-        let (message, tag) = slot.get_mut(..total)?.split_at_mut_checked(end)?;
-        debug_assert_eq!(word(message, 0).map(|first| first as u16), Some(index as u16));
-        let ssrc = word(message, 8)?;
-        Some((Position { ssrc, index }, message, tag))
+/// Splits the slot into the packet up to `end` and its tag, and checks header and index.
+#[inline(always)]
+fn lay_out(
+    index: u64,
+    slot: &mut [u8],
+    header_len: usize,
+    end: usize,
+    tag_len: usize,
+) -> Option<(Position, &mut [u8], &mut [u8])> {
+    if header_len < RTP_HEADER || end < header_len || index >> 48 != 0 {
+        return None;
     }
+    let total = end.checked_add(tag_len)?;
+    let (message, tag) = slot.get_mut(..total)?.split_at_mut_checked(end)?;
+    debug_assert_eq!(word(message, 0).map(|first| first as u16), Some(index as u16));
+    let ssrc = word(message, 8)?;
+    Some((Position { ssrc, index }, message, tag))
 }
 
 const _: () = assert!(cm::TAG_LEN < aead::TAG_LEN);

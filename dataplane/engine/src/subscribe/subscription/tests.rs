@@ -5,6 +5,7 @@ use crate::kit::table::{FeedName, Table};
 use crate::subscribe::layers::PATIENCE;
 use common::command::LayerChoice;
 use common::id::{CoreId, PeerId, SubscriptionId, TrackId};
+use common::media::Label;
 use proto::payload::facts::FrameFacts;
 
 fn subscription(kind: MediaKind, encoding: Option<u8>, now: Instant) -> Subscription {

@@ -87,7 +87,7 @@ impl<'a> TwccView<'a> {
             chunks,
             deltas,
             symbols: Symbols { pairs: 0, left: 0 },
-            sequence: self.base,
+            end: self.base.wrapping_add(self.count),
             left: usize::from(self.count),
         }
     }
@@ -99,8 +99,25 @@ pub struct TwccIter<'a> {
     chunks: &'a [u8],
     deltas: &'a [u8],
     symbols: Symbols,
-    sequence: u16,
+    /// The number behind the last one covered.
+    end: u16,
     left: usize,
+}
+
+impl TwccIter<'_> {
+    /// Takes the next status if it is in the chunk of the one before, and of a packet that arrived with
+    /// the one before (a delta of nothing).
+    #[inline]
+    pub(crate) fn next_if_together(&mut self) -> bool {
+        let [0, rest @ ..] = self.deltas else { return false };
+        if self.symbols.left == 0 || self.symbols.peek() != symbol::SMALL {
+            return false;
+        }
+        self.symbols.take();
+        self.deltas = rest;
+        self.left -= 1;
+        true
+    }
 }
 
 impl Iterator for TwccIter<'_> {
@@ -129,9 +146,8 @@ impl Iterator for TwccIter<'_> {
                 Some(i16::from_be_bytes(*delta))
             }
         };
-        let sequence = self.sequence;
+        let sequence = self.end.wrapping_sub(self.left as u16);
         self.left -= 1;
-        self.sequence = sequence.wrapping_add(1);
         Some((sequence, delta))
     }
 }
@@ -190,8 +206,13 @@ struct Symbols {
 }
 
 impl Symbols {
+    fn peek(&self) -> u8 {
+        (self.pairs >> 30) as u8
+    }
+
+    #[inline]
     fn take(&mut self) -> u8 {
-        self.left = self.left.saturating_sub(1);
+        self.left = self.left.wrapping_sub(1);
         self.pairs = self.pairs.rotate_left(2);
         (self.pairs & 3) as u8
     }
