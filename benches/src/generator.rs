@@ -247,7 +247,6 @@ impl Generator {
             let share = received as f64 / wanted.max(1) as f64;
             window.worst_share = window.worst_share.min(share);
         }
-        window.found.latency.sort();
         Ok(window)
     }
 

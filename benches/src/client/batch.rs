@@ -57,8 +57,8 @@ impl Batch {
     }
 }
 
-/// A socket at an address of this host with as much receive buffer as the system allows: a generator that is not
-/// scheduled for a moment loses nothing.
+/// A socket at an address of this host with as much receive buffer as the system allows: a generator
+/// that is not scheduled for a moment loses nothing.
 pub(crate) fn socket(ip: IpAddr) -> Outcome<UdpSocket> {
     let socket = UdpSocket::bind((ip, 0))?;
     socket.set_nonblocking(true)?;

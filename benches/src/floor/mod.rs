@@ -23,9 +23,6 @@ use crate::usage::Usage;
 use crate::{Method, Outcome};
 use seal::Sealer;
 
-/// Packets flow this long before anything is counted.
-const WARM_UP: Duration = Duration::from_secs(1);
-
 /// One stream that is fed in.
 struct Feed {
     shape: Shape,
@@ -57,9 +54,9 @@ impl Drop for Rig {
 /// Measures the floor of a load.
 pub(crate) fn run(method: Method, setup: &Setup, load: &Load) -> Outcome<Figures> {
     let mut rig = Rig::start(method, setup, load)?;
-    rig.run_for(WARM_UP)?;
+    rig.run_for(Duration::from_secs_f64(load.warm_up))?;
     let (before, sent) = (Usage::of(rig.child.id())?, rig.sent);
-    let received: u64 = rig.received;
+    let received = rig.received;
     let began = Instant::now();
     rig.run_for(Duration::from_secs_f64(load.seconds))?;
     let used = Usage::of(rig.child.id())?.since(&before);

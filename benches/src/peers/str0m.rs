@@ -25,6 +25,9 @@ const BATCH: usize = 64;
 /// Kernel buffers of the socket in bytes, as Fanfall asks for.
 const BUFFER: usize = 8 << 20;
 
+/// Granularity of the wait.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 /// One client.
 struct Client {
     rtc: Rtc,
@@ -64,13 +67,11 @@ struct Sfu {
 pub(crate) fn run() -> Outcome<()> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_nonblocking(true)?;
-    for size in [BUFFER] {
-        setsockopt(&socket, sockopt::RcvBuf, &size)?;
-        setsockopt(&socket, sockopt::SndBuf, &size)?;
-        // Needs a capability; without it the plain option did what it could.
-        let _ = setsockopt(&socket, sockopt::RcvBufForce, &size);
-        let _ = setsockopt(&socket, sockopt::SndBufForce, &size);
-    }
+    setsockopt(&socket, sockopt::RcvBuf, &BUFFER)?;
+    setsockopt(&socket, sockopt::SndBuf, &BUFFER)?;
+    // Need a capability; without it the plain options did what they could.
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &BUFFER);
     let address = socket.local_addr()?;
     let mut sfu = Sfu {
         socket,
@@ -294,9 +295,6 @@ impl Sfu {
         Ok(ssrc)
     }
 }
-
-/// Granularity of the wait.
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The description with the SSRC of a section in it, where the library wrote none.
 fn with_ssrc(sdp: &str, mid: &str, ssrc: Ssrc) -> String {

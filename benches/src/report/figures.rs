@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::client::subscriber::Findings;
 use crate::generator::Window;
 use crate::scenario::forward::Load;
 use crate::usage::Usage;
@@ -45,9 +46,7 @@ impl Figures {
         let delivered = window.received as f64 / window.wanted.max(1) as f64;
         figures.set("delivered_percent", 100.0 * delivered);
         figures.set("worst_subscriber_percent", 100.0 * window.worst_share);
-        figures.latency(&window.found.latency);
-        figures.set("verified", window.found.verified as f64);
-        figures.set("wrong", window.found.wrong as f64);
+        figures.findings(&window.found);
         figures.set("receive_buffer_errors", window.refused as f64);
         figures
     }
@@ -66,15 +65,19 @@ impl Figures {
         self.set("gbit_per_core_second", rate * load.media.wire_bytes() * 8.0 / 1e9);
     }
 
-    /// Sets the percentiles of sorted latencies.
-    fn latency(&mut self, sorted: &[Duration]) {
+    /// Sets what the opened packets showed: latency, and whether they were right.
+    pub(crate) fn findings(&mut self, found: &Findings) {
+        let mut sorted = found.latency.clone();
+        sorted.sort();
         let shares =
             [("latency_ms_p50", 0.5), ("latency_ms_p99", 0.99), ("latency_ms_p999", 0.999)];
         for (name, share) in shares {
             if !sorted.is_empty() {
-                self.set(name, ms(percentile(sorted, share)));
+                self.set(name, ms(percentile(&sorted, share)));
             }
         }
+        self.set("verified", found.verified as f64);
+        self.set("wrong", found.wrong as f64);
     }
 
     /// Sets `NAME_p50` and `NAME_p99` of these times.

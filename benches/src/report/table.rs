@@ -129,7 +129,8 @@ fn line(report: &Report, row: &Row, columns: Columns, floors: &[&str]) {
 /// Says what was checked, and what each run cost, for medians hide the spread.
 fn checked(rows: &[&Row]) {
     let sum = |name: &str| -> f64 {
-        rows.iter().flat_map(|row| &row.runs).filter_map(|run| run.get(name)).sum()
+        let values = rows.iter().flat_map(|row| &row.runs).filter_map(|run| run.get(name));
+        values.fold(0.0, |sum, value| sum + value)
     };
     println!("\n{} packets decrypted and checked, {} wrong", sum("verified"), sum("wrong"));
     for row in rows {

@@ -1,5 +1,5 @@
-//! Churn: so many subscribers join each second, hear a microphone for two seconds and leave, beside
-//! some that stay. Measured from the first API call: how long until the keys are there, how long
+//! Churn: so many subscribers join each second, hear a microphone for a while and leave, beside some
+//! that stay. Measured from the first API call: how long until the keys are there, how long
 //! until the first packet, what failed, and what those who stay notice.
 
 use std::collections::VecDeque;
@@ -9,14 +9,23 @@ use std::time::{Duration, Instant};
 use super::forward::AUDIO;
 use crate::Outcome;
 use crate::generator::Generator;
-use crate::report::figures::{Figures, ms, percentile};
+use crate::report::figures::Figures;
 use crate::subject::{Kind, Setup};
 use crate::usage::Usage;
 
-/// How long each stays.
-const STAY: Duration = Duration::from_secs(2);
 /// Who stays for ever.
 const RESIDENTS: usize = 20;
+
+/// Who comes and goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Churn {
+    /// Joins per second.
+    pub(crate) rate: f64,
+    /// How long there are joins.
+    pub(crate) seconds: f64,
+    /// How long each stays, in seconds.
+    pub(crate) stay: f64,
+}
 
 /// What is noted of a subscriber when it leaves.
 #[derive(Default)]
@@ -26,14 +35,16 @@ struct Noted {
     failed: u64,
 }
 
-/// Joins at `rate` per second for `seconds`.
-pub(crate) fn run(kind: Kind, setup: &Setup, rate: f64, seconds: f64) -> Outcome<Figures> {
+/// Joins, stays and leaves, until the last has left.
+pub(crate) fn run(kind: Kind, setup: &Setup, churn: &Churn) -> Outcome<Figures> {
+    let Churn { rate, seconds, stay } = *churn;
+    let stay = Duration::from_secs_f64(stay);
     let mut generator = Generator::start(kind, setup, AUDIO, 1)?;
     generator.publish(1, 1)?;
     generator.play();
     let publisher: Arc<[usize]> = Arc::from([0]);
     generator.join_all(1, vec![(0, Arc::clone(&publisher)); RESIDENTS])?;
-    generator.run_for(Duration::from_secs(1))?;
+    generator.run_for(stay / 2)?;
     generator.found = Default::default();
     let before = (generator.subject.usage()?, Usage::of(std::process::id())?);
     let begin = Instant::now();
@@ -44,7 +55,7 @@ pub(crate) fn run(kind: Kind, setup: &Setup, rate: f64, seconds: f64) -> Outcome
         if joined < due {
             joined += 1;
             let number = generator.join(0, 1, Arc::clone(&publisher))?;
-            guests.push_back((Instant::now() + STAY, number));
+            guests.push_back((Instant::now() + stay, number));
         }
         while guests.front().is_some_and(|(until, _)| *until <= Instant::now()) {
             let Some((_, number)) = guests.pop_front() else { break };
@@ -64,12 +75,7 @@ pub(crate) fn run(kind: Kind, setup: &Setup, rate: f64, seconds: f64) -> Outcome
     figures.set("generator_core_percent", 100.0 * own / time);
     figures.times(["connected_ms_p50", "connected_ms_p99"], noted.connected);
     figures.times(["first_media_ms_p50", "first_media_ms_p99"], noted.heard);
-    let mut found = std::mem::take(&mut generator.found);
-    found.latency.sort();
-    figures.set("latency_ms_p50", ms(percentile(&found.latency, 0.5)));
-    figures.set("latency_ms_p99", ms(percentile(&found.latency, 0.99)));
-    figures.set("verified", found.verified as f64);
-    figures.set("wrong", found.wrong as f64);
+    figures.findings(&generator.found);
     Ok(figures)
 }
 
@@ -81,10 +87,8 @@ impl Noted {
             Some(heard) => self.heard.push(heard),
             None => {
                 self.failed += 1;
-                eprintln!(
-                    "no media in {STAY:?}: {}",
-                    one.failure.as_deref().unwrap_or("no reason")
-                );
+                let why = one.failure.as_deref().unwrap_or("no reason");
+                eprintln!("left without media: {why}");
             }
         }
     }

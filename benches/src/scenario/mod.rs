@@ -12,13 +12,14 @@ mod trace;
 use crate::Outcome;
 use crate::report::figures::Figures;
 use crate::subject::{Kind, Setup};
+use churn::Churn;
 use forward::{AUDIO, BOTH, Load, VIDEO};
 
 /// One scenario of a run with everything that gives it its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scenario {
     Forward(Load),
-    Churn { rate: f64, seconds: f64 },
+    Churn(Churn),
     Idle { sessions: usize, seconds: f64 },
     Capacity { start: usize, end: usize, seconds: f64 },
 }
@@ -28,7 +29,7 @@ impl Scenario {
     pub(crate) fn run(&self, kind: Kind, setup: &Setup, traced: bool) -> Outcome<Figures> {
         match self {
             Self::Forward(load) => forward::run(kind, setup, load, traced),
-            Self::Churn { rate, seconds } => churn::run(kind, setup, *rate, *seconds),
+            Self::Churn(churn) => churn::run(kind, setup, churn),
             Self::Idle { sessions, seconds } => idle::run(kind, setup, *sessions, *seconds),
             Self::Capacity { start, end, seconds } => {
                 capacity::run(kind, setup, *start..*end, *seconds)
@@ -57,7 +58,7 @@ pub(crate) fn full(seconds: f64) -> Vec<(&'static str, Scenario)> {
         ("broadcast-audio", Scenario::Forward(audio)),
         ("conference-1x10", Scenario::Forward(rooms(1))),
         ("conference-5x10", Scenario::Forward(rooms(5))),
-        ("churn", Scenario::Churn { rate: 50.0, seconds }),
+        ("churn", Scenario::Churn(Churn { rate: 50.0, seconds, stay: 2.0 })),
         ("idle", Scenario::Idle { sessions: 300, seconds: 5.0 }),
         ("saturation", Scenario::Capacity { start: 150, end: 4_000, seconds: 3.0 }),
     ]
@@ -65,7 +66,7 @@ pub(crate) fn full(seconds: f64) -> Vec<(&'static str, Scenario)> {
 
 /// The same, as small as they can be and still prove that they work.
 pub(crate) fn smoke() -> Vec<(&'static str, Scenario)> {
-    let small = |load: Load| Load { sample: 1, seconds: 0.5, warm_up: 0.3, ..load };
+    let small = |load: Load| Load { sample: 1, seconds: 0.3, warm_up: 0.3, ..load };
     full(0.5)
         .into_iter()
         .filter(|(name, _)| *name != "conference-5x10")
@@ -76,7 +77,9 @@ pub(crate) fn smoke() -> Vec<(&'static str, Scenario)> {
             Scenario::Forward(load) => {
                 (name, Scenario::Forward(small(Load { subscribers: 4, ..load })))
             }
-            Scenario::Churn { .. } => (name, Scenario::Churn { rate: 10.0, seconds: 0.3 }),
+            Scenario::Churn(_) => {
+                (name, Scenario::Churn(Churn { rate: 10.0, seconds: 0.3, stay: 1.0 }))
+            }
             Scenario::Idle { .. } => (name, Scenario::Idle { sessions: 4, seconds: 0.2 }),
             Scenario::Capacity { .. } => {
                 (name, Scenario::Capacity { start: 2, end: 3, seconds: 0.3 })

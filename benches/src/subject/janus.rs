@@ -77,7 +77,7 @@ fn version(program: &Path) -> String {
 
 fn configure(folder: &Path, port: u16) -> Outcome<()> {
     let main = format!(
-        "general: {{ configs_folder = \"{0}\"; debug_level = 1; }}\n\
+        "general: {{ configs_folder = \"{0}\"; debug_level = 1; event_loops = 1; }}\n\
          media: {{ rtp_port_range = \"{MEDIA_PORTS}\" }}\n\
          plugins: {{ disable = \"{1}\" }}\n\
          transports: {{ disable = \"{2}\" }}\n",
@@ -88,7 +88,6 @@ fn configure(folder: &Path, port: u16) -> Outcome<()> {
         "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,libjanus_rabbitmq.so,\
          libjanus_websockets.so"
     );
-    let main = main.replace("debug_level = 1;", "debug_level = 1; event_loops = 1;");
     std::fs::write(folder.join("janus.jcfg"), main)?;
     let http = format!(
         "general: {{ json = \"compact\"; base_path = \"/janus\"; http = true; port = {port}; \
