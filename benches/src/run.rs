@@ -103,7 +103,9 @@ fn once(
 ) -> Outcome<Figures> {
     match (contender, scenario) {
         (Contender::Server(kind), _) => scenario.run(kind, setup, traced),
-        (Contender::Floor(method), Scenario::Forward(load)) => floor::run(method, setup, load),
+        (Contender::Floor(method), Scenario::Forward(load)) => {
+            floor::run(method, setup, load, traced)
+        }
         (Contender::Floor(_), _) => Err("this scenario has no floor".into()),
     }
 }

@@ -130,10 +130,10 @@ impl Transport {
             match self.dtls.poll_output(&mut self.buffer) {
                 // A full socket buffer is loss like any other.
                 Output::Packet(bytes) => drop(socket.send(bytes)),
-                Output::PeerCert(certificate) => {
-                    if digest(&SHA256, certificate).as_ref() != self.remote.fingerprint {
-                        self.failure = Some("the certificate is not the announced one".into());
-                    }
+                Output::PeerCert(certificate)
+                    if digest(&SHA256, certificate).as_ref() != self.remote.fingerprint =>
+                {
+                    self.failure = Some("the certificate is not the announced one".into());
                 }
                 Output::KeyingMaterial(material, profile) => match keys(&material, profile) {
                     Ok(keys) => self.keys = Some(keys),

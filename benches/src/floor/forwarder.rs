@@ -89,7 +89,7 @@ fn forward(method: Method, socket: UdpSocket, publishers: &mut [Publisher]) -> O
         socket,
         method,
         headers: MultiHeaders::preallocate(SENT, control),
-        bytes: vec![Vec::with_capacity(MESSAGE); SENT],
+        bytes: (0..SENT).map(|_| Vec::with_capacity(MESSAGE)).collect(),
         addresses: Vec::with_capacity(SENT),
     };
     let mut burst = Vec::with_capacity(TAKEN);

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::client::batch::{Batch, LOOPBACK, socket};
 use crate::report::figures::Figures;
 use crate::scenario::forward::Load;
+use crate::scenario::trace;
 use crate::subject::{Setup, pin};
 use crate::usage::Usage;
 use crate::{Method, Outcome};
@@ -37,7 +38,7 @@ struct Rig {
     _input: ChildStdin,
     feeder: UdpSocket,
     feeds: Vec<Feed>,
-    ends: Vec<(UdpSocket, u64)>,
+    ends: Vec<UdpSocket>,
     epoll: Epoll,
     batch: Batch,
     sent: u64,
@@ -51,8 +52,8 @@ impl Drop for Rig {
     }
 }
 
-/// Measures the floor of a load.
-pub(crate) fn run(method: Method, setup: &Setup, load: &Load) -> Outcome<Figures> {
+/// Measures the floor of a load; with `traced` a window more for the kernel's trace points.
+pub(crate) fn run(method: Method, setup: &Setup, load: &Load, traced: bool) -> Outcome<Figures> {
     let mut rig = Rig::start(method, setup, load)?;
     rig.run_for(Duration::from_secs_f64(load.warm_up))?;
     let (before, sent) = (Usage::of(rig.child.id())?, rig.sent);
@@ -68,6 +69,9 @@ pub(crate) fn run(method: Method, setup: &Setup, load: &Load) -> Outcome<Figures
     figures.set("packets_per_second", received as f64 / time);
     figures.set("server_core_percent", 100.0 * used.run.as_secs_f64() / time);
     figures.set("delivered_percent", 100.0 * received as f64 / wanted.max(1.0));
+    if traced {
+        trace::run(rig.child.id(), &mut figures, || rig.turn())?;
+    }
     Ok(figures)
 }
 
@@ -92,7 +96,7 @@ impl Rig {
             for publisher in of.iter() {
                 hearers.get_mut(*publisher).ok_or("a publisher too many")?.push(port);
             }
-            ends.push((end, 0));
+            ends.push(end);
         }
         let mut input = child.stdin.take().ok_or("no stdin")?;
         writeln!(input, "{}", json!(hearers))?;
@@ -118,17 +122,21 @@ impl Rig {
     fn run_for(&mut self, time: Duration) -> Outcome<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            let mut events = [EpollEvent::empty(); 256];
-            let ready = self.epoll.wait(&mut events, EpollTimeout::from(1u8))?;
-            for event in events.iter().take(ready) {
-                if let Some((end, count)) = self.ends.get_mut(event.data() as usize) {
-                    self.batch.receive(end, |_| *count += 1);
-                }
-            }
-            self.feed()?;
+            self.turn()?;
         }
-        self.received = self.ends.iter().map(|(_, count)| count).sum();
         Ok(())
+    }
+
+    /// Waits for datagrams at most a millisecond, takes them, sends what is due.
+    fn turn(&mut self) -> Outcome<()> {
+        let mut events = [EpollEvent::empty(); 256];
+        let ready = self.epoll.wait(&mut events, EpollTimeout::from(1u8))?;
+        for event in events.iter().take(ready) {
+            if let Some(end) = self.ends.get(event.data() as usize) {
+                self.batch.receive(end, |_| self.received += 1);
+            }
+        }
+        self.feed()
     }
 
     /// Sends the frames that are due.

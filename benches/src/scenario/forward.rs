@@ -63,7 +63,8 @@ pub(crate) fn run(kind: Kind, setup: &Setup, load: &Load, traced: bool) -> Outco
     let window = generator.measure(Duration::from_secs_f64(load.seconds))?;
     let mut figures = Figures::of(&window, load);
     if traced {
-        trace::run(&mut generator, &mut figures)?;
+        let pid = generator.subject.pid();
+        trace::run(pid, &mut figures, || generator.turn())?;
     }
     figures.about = generator.about();
     let connected = generator.present().filter_map(|one| one.connected).collect();

@@ -7,7 +7,7 @@ pub(crate) mod capacity;
 pub(crate) mod churn;
 pub(crate) mod forward;
 pub(crate) mod idle;
-mod trace;
+pub(crate) mod trace;
 
 use crate::Outcome;
 use crate::report::figures::Figures;

@@ -1,12 +1,11 @@
 //! System calls and socket buffers per packet, from the kernel's trace points: figures without noise.
 //! A window of its own, for tracing costs time. Needs `perf` and the right to mount tracefs (in a
-//! mount namespace of its own); without them the figures are absent. Called by `forward`.
+//! mount namespace of its own); without them the figures are absent. Called by `forward` and `floor`.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
-use crate::generator::Generator;
 use crate::report::figures::Figures;
 
 /// Seconds of the window.
@@ -15,14 +14,17 @@ const SECONDS: f64 = 2.0;
 const EVENTS: [(&str, &str); 2] =
     [("raw_syscalls:sys_enter", "syscalls_per_packet"), ("net:net_dev_queue", "skbs_per_packet")];
 
-/// Counts for a while, where that is possible.
-pub(super) fn run(generator: &mut Generator, figures: &mut Figures) -> Outcome<()> {
+/// Counts what process `pid` does for a while, where that is possible; `turn` keeps the load going.
+pub(crate) fn run(
+    pid: u32,
+    figures: &mut Figures,
+    mut turn: impl FnMut() -> Outcome<()>,
+) -> Outcome<()> {
     let names: Vec<&str> = EVENTS.iter().map(|(event, _)| *event).collect();
     let script = format!(
         "mount -t tracefs none /sys/kernel/tracing 2>/dev/null; \
-         exec perf stat -x , -e {} -p {} -- sleep {SECONDS}",
+         exec perf stat -x , -e {} -p {pid} -- sleep {SECONDS}",
         names.join(","),
-        generator.subject.pid()
     );
     let child = Command::new("unshare")
         .args(["-m", "sh", "-c", &script])
@@ -33,7 +35,7 @@ pub(super) fn run(generator: &mut Generator, figures: &mut Figures) -> Outcome<(
     let Ok(mut child) = child else { return Ok(()) };
     let end = Instant::now() + Duration::from_secs(10);
     while child.try_wait()?.is_none() && Instant::now() < end {
-        generator.turn()?;
+        turn()?;
     }
     let _ = child.kill();
     let output = child.wait_with_output()?;

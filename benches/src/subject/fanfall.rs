@@ -30,7 +30,7 @@ pub(super) fn start(setup: &Setup) -> Outcome<Subject> {
     }
     let api = Http::new(format!("http://{http}/v1/apps/{id}"), Some(secret.clone()));
     let api = Api { http: api, sessions: RefCell::default() };
-    let signals = Signals::start(async move || Ok(signal::Api::Fanfall(api)))?;
+    let signals = Signals::start(async move || Ok(signal::Api::Fanfall(Box::new(api))))?;
     let description = format!("Fanfall {}, {driver}", env!("CARGO_PKG_VERSION"));
     Ok(Subject { child, description, signals, client_ip: LOOPBACK, _files: None })
 }

@@ -47,7 +47,7 @@ pub(crate) struct Reply {
 
 /// A server's API.
 pub(super) enum Api {
-    Fanfall(fanfall::Api),
+    Fanfall(Box<fanfall::Api>),
     Str0m(str0m::Api),
     Janus(Rc<janus::Api>),
 }
