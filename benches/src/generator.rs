@@ -20,7 +20,7 @@ use crate::usage::{self, Usage};
 /// Joins under way at a time while a scene is set up.
 const JOINING_MAX: usize = 16;
 /// Longest time for all joins together.
-const CONNECT_MAX: Duration = Duration::from_secs(120);
+const CONNECT_MAX: Duration = Duration::from_secs(30);
 /// How long after a publisher's handshake a server may take to offer what it sends.
 const ANNOUNCED: Duration = Duration::from_millis(300);
 /// First retransmission of a client's handshake, as in libwebrtc (`kInitialTimeout`).

@@ -66,7 +66,7 @@ pub(crate) struct RunArguments {
     /// Measured time of each run in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Folder to write baseline.json and baseline.svg to (`benches` is that of the committed ones).
+    /// Folder to write baseline.json, .md and .svg to (`benches` is that of the committed ones).
     #[arg(long)]
     out: Option<String>,
     /// Prints the change since benches/baseline.json.

@@ -54,7 +54,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
             errors: Vec::new(),
         };
         let mut rows: Vec<Row> = contenders.iter().map(row).collect();
-        let rounds = if arguments.smoke { 1 } else { arguments.rounds };
+        // A saturation is many windows already.
+        let once_is_enough = arguments.smoke || matches!(scenario, Scenario::Capacity { .. });
+        let rounds = if once_is_enough { 1 } else { arguments.rounds };
         for round in 0..rounds {
             for (contender, row) in contenders.iter().zip(&mut rows) {
                 eprintln!("{name}, {} ({} of {rounds})", row.server, round + 1);
@@ -66,8 +68,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
         }
         report.rows.extend(rows);
     }
-    table::print(&report);
-    write(arguments, &report)?;
+    let text = table::text(&report);
+    println!("{text}");
+    write(arguments, &report, &text)?;
     if arguments.compare {
         baseline::compare(&report, include_str!("../baseline.json"))?;
     }
@@ -129,14 +132,18 @@ fn facts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes the report and its plot under the names of the committed ones.
-fn write(arguments: &RunArguments, report: &Report) -> Outcome<()> {
+/// Writes the report, its tables and its plot under the names of the committed ones.
+fn write(arguments: &RunArguments, report: &Report, text: &str) -> Outcome<()> {
     let Some(folder) = arguments.out.as_deref().map(Path::new) else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(&report.json())? + "\n";
     std::fs::write(folder.join("baseline.json"), json)?;
     std::fs::write(folder.join("baseline.svg"), plot::svg(report))?;
-    println!("\nwritten: baseline.json and baseline.svg in {}", folder.display());
+    std::fs::write(
+        folder.join("baseline.md"),
+        format!("# One run of `cargo xtask bench`\n\n{text}"),
+    )?;
+    println!("\nwritten: baseline.json, baseline.md and baseline.svg in {}", folder.display());
     Ok(())
 }
 

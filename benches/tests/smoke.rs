@@ -14,6 +14,6 @@ fn every_scenario_runs_and_loses_nothing() {
     for scenario in
         ["broadcast-video", "broadcast-audio", "conference", "churn", "idle", "saturation"]
     {
-        assert!(text.contains(&format!("### {scenario}")), "no {scenario} in {text}");
+        assert!(text.contains(&format!("## {scenario}")), "no {scenario} in {text}");
     }
 }

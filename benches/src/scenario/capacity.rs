@@ -12,7 +12,7 @@ use crate::report::figures::Figures;
 use crate::subject::{Kind, Setup};
 
 /// Step from one number of subscribers to the next.
-const STEP: f64 = 1.3;
+const STEP: f64 = 1.25;
 /// What counts as holding: at most this much lost, at least this much delivered in time, in percent.
 const LOSS_MAX: f64 = 0.1;
 const DELIVERED_MIN: f64 = 99.0;

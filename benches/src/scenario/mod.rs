@@ -40,7 +40,7 @@ impl Scenario {
 
 /// The scenarios of a full run by name, with windows of so many seconds.
 pub(crate) fn full(seconds: f64) -> Vec<(&'static str, Scenario)> {
-    let warm_up = 3.0;
+    let warm_up = 2.0;
     let broadcast = Load {
         media: VIDEO,
         rooms: 1,
@@ -56,11 +56,12 @@ pub(crate) fn full(seconds: f64) -> Vec<(&'static str, Scenario)> {
     vec![
         ("broadcast-video", Scenario::Forward(broadcast)),
         ("broadcast-audio", Scenario::Forward(audio)),
-        ("conference-1x10", Scenario::Forward(rooms(1))),
         ("conference-5x10", Scenario::Forward(rooms(5))),
-        ("churn", Scenario::Churn(Churn { rate: 50.0, seconds, stay: 2.0 })),
+        ("conference-10x10", Scenario::Forward(rooms(10))),
+        ("churn-50", Scenario::Churn(Churn { rate: 50.0, seconds, stay: 2.0 })),
+        ("churn-1000", Scenario::Churn(Churn { rate: 1_000.0, seconds, stay: 2.0 })),
         ("idle", Scenario::Idle { sessions: 300, seconds: 5.0 }),
-        ("saturation", Scenario::Capacity { start: 150, end: 4_000, seconds: 3.0 }),
+        ("saturation", Scenario::Capacity { start: 300, end: 4_000, seconds: 3.0 }),
     ]
 }
 
@@ -69,11 +70,12 @@ pub(crate) fn smoke() -> Vec<(&'static str, Scenario)> {
     let small = |load: Load| Load { sample: 1, seconds: 0.3, warm_up: 0.3, ..load };
     full(0.5)
         .into_iter()
-        .filter(|(name, _)| *name != "conference-5x10")
+        .filter(|(name, _)| !["conference-10x10", "churn-1000"].contains(name))
         .map(|(name, scenario)| match scenario {
-            Scenario::Forward(load) if load.publishers > 1 => {
-                (name, Scenario::Forward(small(Load { publishers: 3, subscribers: 3, ..load })))
-            }
+            Scenario::Forward(load) if load.publishers > 1 => (
+                name,
+                Scenario::Forward(small(Load { rooms: 1, publishers: 3, subscribers: 3, ..load })),
+            ),
             Scenario::Forward(load) => {
                 (name, Scenario::Forward(small(Load { subscribers: 4, ..load })))
             }
