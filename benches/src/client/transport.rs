@@ -91,7 +91,8 @@ impl Transport {
             }
             // A request: a server that is no ICE-lite agent checks for itself.
             [0, 1, ..] => self.answer(socket, bytes),
-            [20..=63, ..] => {
+            // What comes earlier was meant for who had the port before.
+            [20..=63, ..] if self.answered => {
                 let result = self.dtls.handle_packet(bytes);
                 self.note(result.err());
                 self.drain(socket);
