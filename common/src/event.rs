@@ -31,6 +31,16 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// What `peer` sent and received since the last such event: every two seconds, and before
+    /// [`Event::Closed`]; not when that is nothing.
+    Traffic {
+        /// The peer.
+        peer: PeerId,
+        /// UDP payload bytes of authentic datagrams from it.
+        received: u64,
+        /// UDP payload bytes sent to it.
+        sent: u64,
+    },
     /// The first media packet of `track` was authenticated and understood.
     TrackStarted {
         /// The track.

@@ -3,7 +3,7 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
 //! a bare `?` and keys of their own.
 
-use crate::api::{Action, Protocol, StreamAction};
+use crate::api::{AccountAction, Action, Protocol, StreamAction};
 use crate::error::ApiError;
 
 /// What a request is for.
@@ -16,6 +16,8 @@ pub enum Target {
         /// Which endpoint.
         endpoint: Endpoint,
     },
+    /// An endpoint of the account API.
+    Account(AccountAction),
     /// A file of the page.
     Page(PageFile),
     /// GET /metrics.
@@ -35,6 +37,8 @@ pub enum Endpoint {
     Stream(String, StreamAction),
     /// GET generate-ice-servers; needs no secret.
     IceServers,
+    /// GET usage.
+    Usage,
 }
 
 /// Files of the page.
@@ -61,6 +65,11 @@ enum Place {
     StreamEndpoint(Protocol),
     StreamSession(Protocol),
     IceServers,
+    Usage,
+    Apps,
+    App,
+    RotateApp,
+    Sessions,
 }
 
 /// Paths outside the API.
@@ -74,7 +83,7 @@ const PAGES: [(&str, Place); 6] = [
 ];
 
 /// Paths of the API below an app.
-const API: [(&str, Place); 11] = [
+const API: [(&str, Place); 12] = [
     ("/sessions/new", Place::NewSession),
     ("/sessions/{session}", Place::Session(Action::Read)),
     ("/sessions/{session}/tracks/new", Place::Session(Action::NewTracks)),
@@ -86,6 +95,7 @@ const API: [(&str, Place); 11] = [
     ("/sessions/{session}/datachannels/update", Place::Session(Action::UpdateChannels)),
     ("/sessions/{session}/datachannels/close", Place::Session(Action::CloseChannels)),
     ("/generate-ice-servers", Place::IceServers),
+    ("/usage", Place::Usage),
 ];
 
 /// Paths of streams below an app; the page's proxy has none.
@@ -98,6 +108,17 @@ const STREAMS: [(&str, Place); 6] = [
     ("/whep/{stream}/{session}", Place::StreamSession(Protocol::Whep)),
 ];
 
+/// Paths of the account API, as far as it is about apps, below its base.
+const ACCOUNT: [(&str, Place); 4] = [
+    ("/apps", Place::Apps),
+    ("/apps/{app}", Place::App),
+    ("/apps/{app}/rotate", Place::RotateApp),
+    ("/sessions", Place::Sessions),
+];
+
+/// Where the account API begins. The server is one account, whatever its id.
+const ACCOUNT_PREFIX: &str = "/client/v4/accounts/{account}/calls";
+
 /// Where an app's paths begin: with and without the version.
 const PREFIXES: [&str; 2] = ["/v1/apps/{app}", "/apps/{app}"];
 /// Where those of the page's app do.
@@ -108,15 +129,35 @@ impl Place {
     fn methods(self) -> &'static str {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health | Place::IceServers => "GET, HEAD",
-            Place::Session(Action::Read) | Place::Stream => "GET, HEAD",
+            Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
+                "GET, HEAD"
+            }
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
+            Place::Apps => "GET, HEAD, POST",
+            Place::App => "GET, HEAD, PUT, DELETE",
             Place::NewSession
             | Place::Tokens
+            | Place::RotateApp
             | Place::Session(Action::NewTracks | Action::EstablishChannels | Action::NewChannels) => {
                 "POST"
             }
             Place::Session(_) => "PUT",
+        }
+    }
+}
+
+impl Place {
+    /// What a method does at a place of the account API.
+    fn account(self, method: &str, app: String) -> AccountAction {
+        match (self, method) {
+            (Place::Apps, "POST") => AccountAction::CreateApp,
+            (Place::Apps, _) => AccountAction::ListApps,
+            (Place::RotateApp, _) => AccountAction::RotateApp(app),
+            (Place::App, "PUT") => AccountAction::UpdateApp(app),
+            (Place::App, "DELETE") => AccountAction::DeleteApp(app),
+            (Place::App, _) => AccountAction::ReadApp(app),
+            _ => AccountAction::ListSessions,
         }
     }
 }
@@ -159,6 +200,9 @@ impl Routes {
         for (path, place) in API {
             insert(format!("{PAGE_PREFIX}{path}"), place)?;
         }
+        for (path, place) in ACCOUNT {
+            insert(format!("{ACCOUNT_PREFIX}{path}"), place)?;
+        }
         Ok(Self { router })
     }
 
@@ -175,11 +219,16 @@ impl Routes {
         let parameter = |name| found.params.get(name).map(str::to_owned);
         let stream = |action| Endpoint::Stream(parameter("stream").unwrap_or_default(), action);
         let endpoint = match place {
+            Place::Apps | Place::App | Place::RotateApp | Place::Sessions => {
+                let app = parameter("app").unwrap_or_default();
+                return Ok(Target::Account(place.account(method, app)));
+            }
             Place::Page(file) => return Ok(Target::Page(file)),
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
             Place::NewSession => Endpoint::NewSession,
             Place::IceServers => Endpoint::IceServers,
+            Place::Usage => Endpoint::Usage,
             Place::Session(action) => {
                 Endpoint::Session(parameter("session").unwrap_or_default(), action)
             }
@@ -213,6 +262,11 @@ impl Routes {
         path.starts_with("/v1/apps/") || path.starts_with("/apps/")
     }
 
+    /// Whether a path belongs to the account API, whose errors have an envelope of their own.
+    pub fn is_account(path: &str) -> bool {
+        path.starts_with("/client/v4/")
+    }
+
     /// Whether a path belongs to the page's proxy.
     pub fn is_page_api(path: &str) -> bool {
         path.starts_with("/page/api/")
@@ -226,6 +280,7 @@ impl Endpoint {
             Endpoint::NewSession => "sessions_new",
             Endpoint::IceServers => "generate_ice_servers",
             Endpoint::Stream(_, action) => action.name(),
+            Endpoint::Usage => "usage",
             Endpoint::Session(_, Action::Read) => "session",
             Endpoint::Session(_, Action::NewTracks) => "tracks_new",
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",
@@ -244,6 +299,8 @@ impl Target {
     pub fn name(&self) -> &'static str {
         match self {
             Target::Api { endpoint, .. } => endpoint.name(),
+            Target::Account(AccountAction::ListSessions) => "account_sessions",
+            Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
@@ -275,6 +332,15 @@ mod tests {
         for path in ["/v2/apps/a/sessions/new", "/apps/a", "/apps/a/b/sessions/new", "//", "/../"] {
             assert_eq!(routes.find("POST", path), Err(ApiError::NoEndpoint), "{path}");
         }
+        let account = |method, path: &str| {
+            routes.find(method, &format!("/client/v4/accounts/me/calls{path}"))
+        };
+        let delete = Ok(Target::Account(AccountAction::DeleteApp("a".into())));
+        assert_eq!(account("DELETE", "/apps/a"), delete);
+        assert_eq!(account("GET", "/apps"), Ok(Target::Account(AccountAction::ListApps)));
+        let wrong = Err(ApiError::MethodNotAllowed("GET, HEAD, PUT, DELETE"));
+        assert_eq!(account("PATCH", "/apps/a"), wrong);
+        assert_eq!(account("GET", "/turn_keys"), Err(ApiError::NoEndpoint));
         let wrong = routes.find("GET", "/apps/a/sessions/s/renegotiate");
         assert_eq!(wrong, Err(ApiError::MethodNotAllowed("PUT")));
         assert_eq!(routes.find("GET", "/page/api/sessions/s").map(|t| t.name()), Ok("session"));

@@ -6,6 +6,7 @@
 //! clients of this API know from elsewhere are kept word for word.
 
 use crate::sdp::{SdpError, SdpErrorKind};
+use crate::store::StoreError;
 
 /// A request that failed as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +63,20 @@ pub enum ApiError {
     NoStreamSession,
     /// The page proxy is switched off, or the request is not from our page.
     PageRefused(&'static str),
+    /// The account API, on a server that has no account token.
+    AccountOff,
+    /// Missing, repeated or wrong account token.
+    AccountUnauthorized,
+    /// What is kept could not be read or written; the log says why.
+    Store,
 }
+
+/// The contract's words for a session without connectivity.
+const SESSION_GONE: &str =
+    "Session appears to be disconnected. Please check if the PeerConnection is connected.";
+/// And for one that has none yet.
+const NOT_READY: &str = "Session is not ready yet. Please ensure the PeerConnection is connected \
+                         before making this request";
 
 impl ApiError {
     /// Status, code and text: the table.
@@ -86,20 +100,8 @@ impl ApiError {
             }
             Self::SdpMalformed(text) => (400, "invalid_session_description", text.clone()),
             Self::SdpOrder(text) => (406, "invalid_session_description", text.clone()),
-            Self::SessionGone => (
-                410,
-                "session_error",
-                "Session appears to be disconnected. Please check if the PeerConnection is \
-                 connected."
-                    .into(),
-            ),
-            Self::NotReady => (
-                425,
-                "session_error",
-                "Session is not ready yet. Please ensure the PeerConnection is connected before \
-                 making this request"
-                    .into(),
-            ),
+            Self::SessionGone => (410, "session_error", SESSION_GONE.into()),
+            Self::NotReady => (425, "session_error", NOT_READY.into()),
             Self::NoChannels => (
                 425,
                 "session_error",
@@ -132,6 +134,33 @@ impl ApiError {
                 (404, "not_found", "the stream has no such session, or it ended".into())
             }
             Self::PageRefused(why) => (404, "not_found", (*why).into()),
+            Self::AccountOff => (
+                404,
+                "not_found",
+                "the account API is off: start the server with --account-token".into(),
+            ),
+            Self::AccountUnauthorized => {
+                (401, "unauthorized", "the account token is missing or wrong".into())
+            }
+            Self::Store => (
+                503,
+                "temporarily_unavailable_error",
+                "the server's state could not be read or written".into(),
+            ),
+        }
+    }
+
+    /// Number of the error in the account API's envelope: the Cloudflare API's own, where it is
+    /// known to have one for such a failure.
+    pub fn account_code(&self) -> u32 {
+        match self {
+            Self::AccountUnauthorized => 10_000,
+            Self::NoEndpoint | Self::AccountOff => 7_000,
+            Self::NoApp => 7_003,
+            Self::Decoding(_) => 6_007,
+            Self::MethodNotAllowed(_) => 10_405,
+            // An error of this API alone: the HTTP status again.
+            _ => self.parts().0.into(),
         }
     }
 
@@ -139,6 +168,13 @@ impl ApiError {
     pub fn body(&self) -> Vec<u8> {
         let (_, code, text) = self.parts();
         serde_json::json!({ "errorCode": code, "errorDescription": text }).to_string().into_bytes()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self::Store
     }
 }
 

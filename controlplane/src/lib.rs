@@ -17,11 +17,14 @@ pub mod wire;
 pub mod api;
 pub mod sdp;
 pub mod state;
+pub mod store;
 pub mod push;
 mod slots;
+pub mod meter;
 mod metrics;
 mod page;
 mod start;
+pub mod cli;
 
 pub use config::Config;
 pub use start::{Running, StartError, start};

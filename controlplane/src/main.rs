@@ -1,23 +1,26 @@
-//! The binary: settings, start, banner, signals, stop.
+//! The binary: settings, start, banner, signals, stop; or one of the operator's commands.
 //!
 //! The banner on standard output is the only place that ever shows a secret, and only one that was
 //! generated for this run. Logs go to standard error.
 #![forbid(unsafe_code)]
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use controlplane::config::{Config, Refusal};
-use controlplane::{Running, start};
+use controlplane::config::{Config, Refusal, Task};
+use controlplane::{Running, cli, start};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// Most apps that the banner names; chosen.
+const APPS_SHOWN: usize = 10;
 /// Exit code for settings that are refused, as command line tools use it.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let config = match Config::from_args(std::env::args_os()) {
-        Ok(config) => config,
+    let (config, task) = match Config::with_task(std::env::args_os()) {
+        Ok(asked) => asked,
         Err(Refusal::Command(error)) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
@@ -27,8 +30,14 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if task != Task::Serve {
+        return match cli::run(&config, task) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
     log_to_stderr(&config.log);
-    let generated = config.apps.is_empty();
+    let state = config.state.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -43,7 +52,7 @@ fn main() -> ExitCode {
         Ok(running) => running,
         Err(error) => return failed(&error),
     };
-    banner(&running, generated);
+    banner(&running, state.as_deref());
     let name = runtime.block_on(async {
         tokio::select! {
             _ = signals.0.recv() => "SIGINT",
@@ -74,13 +83,17 @@ fn log_to_stderr(filter: &str) {
 }
 
 /// Says where everything is, with a command to paste.
-fn banner(running: &Running, generated: bool) {
+fn banner(running: &Running, state: Option<&Path>) {
     let mut out = std::io::stdout().lock();
-    let _ = write_banner(&mut out, running, generated);
+    let _ = write_banner(&mut out, running, state);
     let _ = out.flush();
 }
 
-fn write_banner(out: &mut impl Write, running: &Running, generated: bool) -> std::io::Result<()> {
+fn write_banner(
+    out: &mut impl Write,
+    running: &Running,
+    state: Option<&Path>,
+) -> std::io::Result<()> {
     let base = format!("http://{}", running.http_addr);
     let announced: Vec<String> = running.announced.iter().map(ToString::to_string).collect();
     writeln!(out, "Fanfall {}", env!("CARGO_PKG_VERSION"))?;
@@ -94,20 +107,28 @@ fn write_banner(out: &mut impl Write, running: &Running, generated: bool) -> std
         None => writeln!(out)?,
     }
     writeln!(out, "  announced  {}", announced.join(", "))?;
-    let Some(app) = running.apps.first() else { return Ok(()) };
-    for app in &running.apps {
-        writeln!(out, "  app id     {}", app.id)?;
+    match state {
+        Some(path) => writeln!(out, "  state      {}", path.display())?,
+        None => writeln!(out, "  state      in memory: no --state")?,
     }
-    let secret = if generated {
-        writeln!(out, "  app secret {}", app.secret)?;
-        app.secret.as_str()
-    } else {
-        "$FANFALL_APP_SECRET"
+    let mut ids = running.apps.iter().map(|app| &app.id).chain(&running.stored);
+    for id in ids.clone().take(APPS_SHOWN) {
+        writeln!(out, "  app id     {id}")?;
+    }
+    if ids.clone().count() > APPS_SHOWN {
+        writeln!(out, "             ...")?;
+    }
+    let Some(id) = ids.next() else { return Ok(()) };
+    let secret = match running.apps.first().filter(|_| running.generated) {
+        Some(app) => {
+            writeln!(out, "  app secret {}", app.secret)?;
+            app.secret.as_str()
+        }
+        None => "$FANFALL_APP_SECRET",
     };
     writeln!(out, "\nTry it:")?;
     writeln!(
         out,
-        "  curl -X POST -H \"Authorization: Bearer {secret}\" {base}/v1/apps/{}/sessions/new",
-        app.id
+        "  curl -X POST -H \"Authorization: Bearer {secret}\" {base}/v1/apps/{id}/sessions/new"
     )
 }

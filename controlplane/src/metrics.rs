@@ -1,7 +1,7 @@
 //! Counter blocks to Prometheus text, and the counts of the HTTP server.
 //!
 //! The cores publish their blocks by themselves; a scrape copies them and never asks a core. Labels
-//! are small fixed sets: no id, name or address ever becomes one.
+//! are small sets: no name or address ever becomes one, and of ids only those of apps.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::state::Node;
+use crate::store::usage::Amount;
 
 /// The registry and what is counted here.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ impl Collector for NodeCollector {
         tcp_closed(&mut encoder, &blocks)?;
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
+        self.apps(&mut encoder)?;
         let help = "Sessions that did not end, connected or not";
         gauge(&mut encoder, "sessions", help, self.0.session_count())?;
         let help = "Published tracks on which somebody speaks";
@@ -123,6 +125,18 @@ impl Collector for NodeCollector {
 }
 
 impl NodeCollector {
+    fn apps(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let totals = self.0.meter.totals();
+        for (name, help, value) in USAGE {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (app, used) in &totals {
+                let labels = [("app", app.as_str())];
+                ConstCounter::new(value(used)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let depths = self.0.plane().lane_depths();
         let of = |lane: &[usize]| lane.iter().map(|depth| *depth as u64).collect::<Vec<_>>();
@@ -138,6 +152,19 @@ impl NodeCollector {
         lost.encode(encoder.encode_descriptor("events_lost", help, None, MetricType::Counter)?)
     }
 }
+
+/// One counter of what an app uses: name, help, value.
+type UsageColumn = (&'static str, &'static str, fn(&Amount) -> f64);
+
+const USAGE: [UsageColumn; 3] = [
+    ("app_ingress_bytes", "UDP payload bytes received from an app's sessions", |used| {
+        used.ingress as f64
+    }),
+    ("app_egress_bytes", "UDP payload bytes sent to an app's sessions", |used| used.egress as f64),
+    ("app_track_seconds", "Seconds of tracks published by an app's sessions", |used| {
+        used.track_ms as f64 / 1e3
+    }),
+];
 
 /// Writes one value of the whole node.
 fn gauge(

@@ -16,8 +16,8 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::api::{self, ACCEPT_POST, Call, SDP, StreamAction, StreamCall};
-use crate::auth::AppIndex;
+use crate::api::{self, ACCEPT_POST, AccountAction, Call, SDP, StreamAction, StreamCall};
+use crate::auth::{self, AppIndex, Digest};
 use crate::config::HttpLimits;
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
@@ -41,6 +41,8 @@ pub(crate) struct Responder {
     pub(crate) routes: Routes,
     pub(crate) metrics: Metrics,
     pub(crate) limits: HttpLimits,
+    /// Digest of the account token; None: the account API is off.
+    pub(crate) account: Option<Digest>,
     /// Whether the page may use the first app.
     pub(crate) page: bool,
     /// Whether the server listens on loopback only.
@@ -61,7 +63,10 @@ impl Responder {
             Ok(target) => self.reply(target, request).await,
             Err(error) => Err(error),
         };
-        let mut reply = result.unwrap_or_else(|error| failure(&error));
+        let mut reply = result.unwrap_or_else(|error| {
+            let account = Routes::is_account(&path);
+            failure(&error, if account { api::failure(&error) } else { error.body() })
+        });
         if is_api {
             let any = HeaderValue::from_static("*");
             reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
@@ -80,6 +85,7 @@ impl Responder {
             Target::Page(file) => Ok(page_file(file)),
             Target::Health => Ok(json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))),
             Target::Metrics => Ok(text("text/plain; version=0.0.4", self.metrics.text())),
+            Target::Account(action) => self.account(action, request).await,
             Target::Api { endpoint: Endpoint::IceServers, app } => {
                 self.app(app.as_deref(), &request)?;
                 Ok(json(StatusCode::OK, Bytes::from_static(b"{\"iceServers\":[]}")))
@@ -105,7 +111,7 @@ impl Responder {
             None => {
                 let authority = request.uri().authority().map(|authority| authority.as_str());
                 page::allowed(self.page, self.loopback, authority, request.headers())?;
-                Ok(AppIndex(0))
+                self.node.apps.first()
             }
         }
     }
@@ -116,10 +122,12 @@ impl Responder {
         endpoint: Endpoint,
         request: Request<Incoming>,
     ) -> Result<Reply, ApiError> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let body = self.body(request).await?;
-        let call = Call { node: self.node.clone(), app, body, now: Instant::now() };
+        let call = Call { node: self.node.clone(), app, query, body, now: Instant::now() };
         let reply = match endpoint {
             Endpoint::Session(id, action) => api::session(&call, &id, action).await?,
+            Endpoint::Usage => api::usage(&call).await?,
             _ => api::new_session(&call).await?,
         };
         Ok(encode(reply))
@@ -147,10 +155,27 @@ impl Responder {
         };
         let (media_type, if_match) = (text(CONTENT_TYPE), text(header::IF_MATCH));
         let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let body = self.body(request).await?;
-        let call = Call { node: self.node.clone(), app, body, now: Instant::now() };
+        let call = Call { node: self.node.clone(), app, query, body, now: Instant::now() };
         let stream = StreamCall { call, name, path, media_type, if_match };
         Ok(encode(api::stream(&stream, action).await?))
+    }
+
+    /// The account API: for who has the account token.
+    async fn account(
+        &self,
+        action: AccountAction,
+        request: Request<Incoming>,
+    ) -> Result<Reply, ApiError> {
+        let expected = self.account.ok_or(ApiError::AccountOff)?;
+        if !auth::bearer(request.headers()).is_some_and(|token| auth::matches(token, &expected)) {
+            return Err(ApiError::AccountUnauthorized);
+        }
+        let body = self.body(request).await?;
+        let reply = api::account(&self.node, action, &body).await?;
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+        Ok(json(status, reply.body))
     }
 
     /// Reads the body within its limits of size and time.
@@ -214,15 +239,15 @@ fn preflight(headers: &HeaderMap, stream: Option<&'static str>) -> Reply {
     reply
 }
 
-fn failure(error: &ApiError) -> Reply {
+fn failure(error: &ApiError, body: Vec<u8>) -> Reply {
     let status = StatusCode::from_u16(error.parts().0).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut reply = json(status, error.body().into());
+    let mut reply = json(status, body.into());
     let headers = reply.headers_mut();
     match error {
         ApiError::MethodNotAllowed(allowed) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        ApiError::Unauthorized => {
+        ApiError::Unauthorized | ApiError::AccountUnauthorized => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         ApiError::RateLimited => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use dataplane::{DataPlane, DriverChoice, DriverKind, Pinning};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -10,19 +11,25 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::auth::Apps;
+use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
 use crate::endpoints::{RouteError, Routes};
 use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
 use crate::state::{EventThread, Node, announced_addresses};
+use crate::store::apps::{Credentials, digests};
+use crate::store::{Store, StoreError, StoreThread};
 
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
 /// the media threads need the rest.
 const HTTP_THREADS: usize = 2;
 /// Descriptors a process has where the system does not say: the usual soft limit.
 const DESCRIPTORS: usize = 1_024;
+
+/// How long a stop waits for the cores' last words of their peers. Chosen: they answer within
+/// milliseconds.
+const STOP_MAX: Duration = Duration::from_millis(500);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +48,12 @@ pub enum StartError {
     /// The data plane did not start.
     #[error("media: {0}")]
     Media(#[from] dataplane::StartError),
+    /// What is kept cannot be read.
+    #[error("state: {0}")]
+    Store(#[from] StoreError),
+    /// An app is in the settings and in the state.
+    #[error("app {0:?} is in the settings and in the state: delete one of them")]
+    AppTwice(String),
     /// A fault of the route table.
     #[error(transparent)]
     Routes(#[from] RouteError),
@@ -63,8 +76,12 @@ pub struct Running {
     pub media_tcp: bool,
     /// Addresses told to clients.
     pub announced: Vec<SocketAddr>,
-    /// The apps; the generated one when the settings name none.
+    /// The settings' apps; the generated one when there is none, in the state neither.
     pub apps: Vec<AppConfig>,
+    /// Whether the app is the generated one.
+    pub generated: bool,
+    /// Ids of the apps that the state had.
+    pub stored: Vec<String>,
     /// Which driver moves datagrams.
     pub driver: DriverKind,
     /// Why it is not io_uring, when that was allowed.
@@ -75,6 +92,7 @@ pub struct Running {
     serving: Option<JoinHandle<()>>,
     events: Option<EventThread>,
     node: Option<Arc<Node>>,
+    store: Option<StoreThread>,
 }
 
 /// Starts the server; it serves when this returns.
@@ -83,10 +101,8 @@ pub struct Running {
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
     let random = SystemRandom::new();
-    let apps = match config.apps.is_empty() {
-        true => vec![generated_app(&random)?],
-        false => config.apps.clone(),
-    };
+    let (store, store_thread) = Store::open(config.state.as_deref())?;
+    let Known { table, apps, generated, stored } = known_apps(&config, &store, &random)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)
         .thread_name("fanfall-http")
@@ -108,12 +124,13 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     if announced.is_empty() {
         return Err(StartError::NothingToAnnounce);
     }
-    let node = Arc::new(Node::new(Apps::new(&apps), plane, announced.clone()));
+    let node = Arc::new(Node::new(table, store, plane, announced.clone()));
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
         metrics: Metrics::new(node.clone()),
         limits: config.limits,
+        account: config.account_token.as_ref().map(|token| sha256(token.0.as_bytes())),
         page: config.page,
         loopback: http_addr.ip().is_loopback(),
     });
@@ -129,6 +146,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         media_tcp: config.media_tcp,
         announced,
         apps,
+        generated,
+        stored,
         driver,
         fallback_reason,
         cores,
@@ -136,6 +155,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         serving: Some(serving),
         events: Some(events),
         node: Some(node),
+        store: Some(store_thread),
     })
 }
 
@@ -155,9 +175,15 @@ impl Running {
         }
         if let Some(node) = self.node.take() {
             node.end_all("server stopped");
+            node.settle(STOP_MAX);
+            drop(self.events.take());
+            let meter = node.meter.clone();
+            if let Err(error) = node.store.run_blocking(move |db| meter.write(db)) {
+                tracing::error!(%error, "the last usage is not written");
+            }
         }
         // The last owner of the node ends the data plane with it, which says good-bye to the peers.
-        drop(self.events.take());
+        drop(self.store.take());
     }
 }
 
@@ -175,12 +201,32 @@ fn descriptors() -> usize {
     usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX)
 }
 
-fn generated_app(random: &SystemRandom) -> Result<AppConfig, StartError> {
-    let mut bytes = [0; 48];
-    random.fill(&mut bytes).map_err(|_| StartError::Random)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (id, secret) = hex.split_at(32);
-    Ok(AppConfig { id: id.to_owned(), secret: secret.to_owned() })
+/// The apps of a start.
+struct Known {
+    table: Apps,
+    apps: Vec<AppConfig>,
+    generated: bool,
+    stored: Vec<String>,
+}
+
+/// The apps of the settings and of the state; one made for this run when there is none.
+fn known_apps(config: &Config, store: &Store, random: &SystemRandom) -> Result<Known, StartError> {
+    let mut apps = config.apps.clone();
+    let kept = store.run_blocking(|db| digests(db))?;
+    let generated = apps.is_empty() && kept.is_empty();
+    if generated {
+        let Credentials { uid, secret } = Credentials::draw(random).ok_or(StartError::Random)?;
+        apps.push(AppConfig { id: uid, secret });
+    }
+    let table = Apps::new(&apps);
+    let mut stored = Vec::with_capacity(kept.len());
+    for (uid, digest) in kept {
+        if !table.insert(&uid, digest) {
+            return Err(StartError::AppTwice(uid));
+        }
+        stored.push(uid);
+    }
+    Ok(Known { table, apps, generated, stored })
 }
 
 fn media(config: &Config, random: &SystemRandom) -> Result<dataplane::Config, StartError> {

@@ -58,6 +58,18 @@ impl SessionDescription {
 pub struct NewSessionRequest {
     /// The client's offer.
     pub session_description: Option<SessionDescription>,
+    /// What the app calls whoever uses the session; tags its usage.
+    pub custom_identifier: Option<String>,
+}
+
+/// Longest custom identifier in bytes; chosen.
+pub const IDENTIFIER_MAX: usize = 128;
+
+/// Body of the account API's calls that make or change an app.
+#[derive(Clone, Default, Debug, Deserialize)]
+pub struct AppRequest {
+    /// What the app is to be called.
+    pub name: Option<String>,
 }
 
 /// Body of tracks/new and tracks/update.

@@ -115,3 +115,85 @@ fn a_given_secret_is_never_shown() {
     let log = ended(child, nix::sys::signal::Signal::SIGTERM);
     assert!(log.contains("stopping") && !log.contains(SECRET), "{log}");
 }
+
+const TOKEN: &str = "an-account-token-of-our-own";
+
+/// What a command prints when it succeeds.
+fn said(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+/// What a command that fails says.
+fn failed(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!((status.code(), stdout.as_slice()), (Some(1), &b""[..]));
+    String::from_utf8(stderr).unwrap()
+}
+
+/// The word behind a label.
+fn field(text: &str, label: &str) -> String {
+    let found = text.lines().find_map(|line| line.trim().strip_prefix(label));
+    found.unwrap_or_else(|| panic!("no {label}: {text}")).trim().to_owned()
+}
+
+#[test]
+fn apps_are_managed_in_the_state_and_by_the_server_that_uses_it() {
+    let kept = tempfile::tempdir().unwrap();
+    let state = kept.path().join("state");
+    let with_state = || {
+        let mut command = fanfall();
+        command.arg("--state").arg(&state).env("FANFALL_ACCOUNT_TOKEN", TOKEN);
+        command
+    };
+    let made = said(with_state().args(["app", "create", "first call"]));
+    let (uid, secret) = (field(&made, "app id"), field(&made, "app secret"));
+    assert_eq!((uid.len(), secret.len()), (32, 64));
+    let rotated = said(fanfall().args(["app", "rotate", &uid, "--state"]).arg(&state));
+    assert_ne!(field(&rotated, "app secret"), secret);
+    let listed = said(with_state().args(["app", "list"]));
+    assert!(listed.lines().nth(1).is_some_and(|line| line.starts_with(&uid)), "{listed}");
+    assert!(listed.contains("first call") && !listed.contains(&secret));
+    assert!(failed(with_state().args(["app", "delete", "x"])).contains("no such app: x"));
+
+    let (child, banner) = started(&mut with_state());
+    assert!(banner.contains(&uid) && !banner.contains("app secret"), "{banner}");
+    let address = field(&banner, "page").replace("http://", "").replace('/', "");
+    let refused = failed(with_state().args(["--http", "127.0.0.1:0", "--media-port", "0"]));
+    assert!(refused.contains("another server uses this directory"), "{refused}");
+    let ask = |arguments: &[&str]| said(with_state().args(["--http", &address]).args(arguments));
+    let second = field(&ask(&["app", "create"]), "app id");
+    assert_eq!(ask(&["app", "list"]).lines().count(), 3);
+    assert_eq!(field(&ask(&["app", "delete", &uid]), "app id"), uid);
+    assert_eq!(ask(&["sessions"]).lines().count(), 1, "its head");
+    let top = ask(&["top", "--once"]);
+    assert!(top.contains("SUBSCRIPTIONS") && top.contains("0 sessions, 0 connected"), "{top}");
+    assert!(!top.contains('\x1b'));
+    let mut command = fanfall();
+    let text = failed(command.args(["sessions", "--http", &address]));
+    assert!(text.contains("--account-token"), "{text}");
+    let text = failed(command.env("FANFALL_ACCOUNT_TOKEN", "0123456789abcdef"));
+    assert!(text.contains("the account token is missing or wrong"), "{text}");
+    ended(child, nix::sys::signal::Signal::SIGTERM);
+
+    assert!(said(with_state().args(["app", "list"])).contains(&second));
+    let text = failed(fanfall().args(["top", "--http", &address]));
+    assert!(text.contains(&address), "{text}");
+}
+
+#[test]
+fn settings_are_checked_without_serving_or_changing_anything() {
+    let kept = tempfile::tempdir().unwrap();
+    let state = kept.path().join("state");
+    let mut command = fanfall();
+    command.args(["check-config", "--cores", "2", "--state"]).arg(&state);
+    command.env("FANFALL_ACCOUNT_TOKEN", TOKEN);
+    let text = said(&mut command);
+    assert_eq!((field(&text, "cores"), field(&text, "account-token")), ("2".into(), "set".into()));
+    assert!(!text.contains(TOKEN) && !state.exists(), "{text}");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(failed(&mut command).contains("chmod 700"));
+    assert!(refused(command.args(["--pin", "maybe"])).contains("--pin: \"maybe\""));
+}

@@ -61,6 +61,13 @@ fn next_event(plane: &DataPlane) -> Event {
     plane.events().recv_timeout(PATIENCE).expect("no event")
 }
 
+/// Takes the two events of a peer's end: its bytes, then its close.
+fn end(events: &crossbeam::channel::Receiver<Event>) -> Event {
+    let traffic = events.recv_timeout(PATIENCE).expect("no event");
+    assert!(matches!(traffic, Event::Traffic { received: 1.., sent: 1.., .. }), "{traffic:?}");
+    events.recv_timeout(PATIENCE).expect("no event")
+}
+
 fn home(plane: &DataPlane, expected: PeerId) -> CoreId {
     match next_event(plane) {
         Event::Claimed { peer, core } if peer == expected => core,
@@ -129,7 +136,7 @@ fn commands_reach_their_core_and_what_follows_is_sent() {
         let core = home(&plane, ticket.peer);
         plane.send(core, Command::ClosePeer { peer: ticket.peer });
         let closed = Event::Closed { peer: ticket.peer, reason: CloseReason::Requested };
-        assert_eq!(next_event(&plane), closed);
+        assert_eq!(end(&plane.events()), closed);
         plane.release_peer(ticket.peer);
         assert_eq!(plane.open_peers(), 0);
         // Dead: no answer, no event, one counted drop.
@@ -168,7 +175,7 @@ fn more_commands_than_a_lane_holds_make_the_sender_wait_and_are_all_applied() {
     answer(&socket, &ticket, 3);
     plane.send(CoreId(0), Command::ClosePeer { peer: ticket.peer });
     assert_eq!(home(&plane, ticket.peer), CoreId(0));
-    assert!(matches!(next_event(&plane), Event::Closed { .. }));
+    assert!(matches!(end(&plane.events()), Event::Closed { .. }));
     let depths = plane.lane_depths();
     assert_eq!((depths.commands, depths.events, depths.events_lost), (vec![0], 0, 0));
 }
@@ -186,7 +193,7 @@ fn stop_applies_what_was_sent_before_and_frees_the_port() {
         plane.send(core, Command::ClosePeer { peer: ticket.peer });
         let port = plane.port();
         plane.stop();
-        assert!(matches!(events.try_recv(), Ok(Event::Closed { .. })));
+        assert!(matches!(end(&events), Event::Closed { .. }));
         // Bound without sharing: works only when every socket is gone.
         UdpSocket::bind(("127.0.0.1", port)).unwrap();
         UdpSocket::bind(("::1", port)).unwrap();

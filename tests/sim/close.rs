@@ -80,6 +80,22 @@ fn the_control_plane_ends_a_peer_and_the_remote_side_learns_it() {
     assert!(call.sim.peer(viewer).closed, "close_notify arrived");
     assert_eq!(call.sim.sum(|c| c.peers), 3);
     call.sim.check();
+
+    // When all have left, every byte was reported as some peer's.
+    for client in call.viewers[1..].iter().chain([&call.publisher]) {
+        let (peer, home) = (call.sim.peer_id(*client), call.sim.home(*client).unwrap());
+        call.sim.command(home, Command::ClosePeer { peer });
+    }
+    call.sim.run_for(seconds(1));
+    assert_eq!(call.sim.sum(|c| c.peers), 0);
+    let traffic = call.sim.events.iter().filter_map(|(_, event)| match event {
+        Event::Traffic { received, sent, .. } => Some((*received, *sent)),
+        _ => None,
+    });
+    let (received, sent) = traffic.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert_eq!(sent, call.sim.sum(|c| c.bytes_out));
+    let came = call.sim.sum(|c| c.bytes_in);
+    assert!(received <= came && received > came / 2, "{received} of {came}");
 }
 
 #[test]

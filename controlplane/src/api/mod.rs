@@ -20,6 +20,8 @@ mod streams;
 mod whip;
 mod whep;
 mod ice;
+mod account;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +34,7 @@ use crate::auth::AppIndex;
 use crate::error::ApiError;
 use crate::state::{Node, Session};
 
+pub use account::{AccountAction, account, failure};
 pub use streams::{ACCEPT_POST, Protocol, SDP, StreamAction, StreamCall, stream};
 
 /// What every handler gets.
@@ -41,6 +44,8 @@ pub struct Call {
     pub node: Arc<Node>,
     /// The authorised app.
     pub app: AppIndex,
+    /// The path's query, as sent.
+    pub query: String,
     /// The request's body.
     pub body: Bytes,
     /// When the request was complete.
@@ -111,6 +116,14 @@ pub enum Action {
 /// See [`ApiError`].
 pub async fn new_session(call: &Call) -> Result<Reply, ApiError> {
     sessions::create(call).await
+}
+
+/// GET usage.
+///
+/// # Errors
+/// See [`ApiError`].
+pub async fn usage(call: &Call) -> Result<Reply, ApiError> {
+    usage::read(call).await
 }
 
 /// An endpoint of one session: counts the request against the session's rate, then acts.

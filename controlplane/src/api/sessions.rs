@@ -7,7 +7,9 @@ use serde_json::json;
 use super::{Call, Reply, channels, exchange};
 use crate::error::ApiError;
 use crate::state::Session;
-use crate::wire::{Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode};
+use crate::wire::{
+    IDENTIFIER_MAX, Location, NewSessionRequest, SdpType, SessionDescription, TrackReply, decode,
+};
 
 /// Makes a session; with an offer in the body also its transport and the answer.
 pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
@@ -16,7 +18,8 @@ pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
         Some(description) => Some(exchange::parse(description, SdpType::Offer)?),
         None => None,
     };
-    let session = call.node.new_session(call.app, call.now)?;
+    let identifier = identifier(call, request.custom_identifier)?;
+    let session = call.node.new_session_of(call.app, identifier, call.now)?;
     let Some(offer) = offer else {
         return Ok(Reply::json(201, &json!({ "sessionId": session.id })));
     };
@@ -32,6 +35,21 @@ pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
             Err(error)
         }
     }
+}
+
+/// The custom identifier of the body, or else of the query; none is the empty one.
+fn identifier(call: &Call, body: Option<String>) -> Result<String, ApiError> {
+    let query = || {
+        let mut pairs = form_urlencoded::parse(call.query.as_bytes());
+        pairs.find(|(key, _)| key == "customIdentifier").map(|(_, value)| value.into_owned())
+    };
+    let identifier = body.or_else(query).unwrap_or_default();
+    if identifier.len() > IDENTIFIER_MAX || identifier.chars().any(char::is_control) {
+        let text =
+            format!("customIdentifier: at most {IDENTIFIER_MAX} bytes without control characters");
+        return Err(ApiError::InvalidParams(text));
+    }
+    Ok(identifier)
 }
 
 /// Lists a session's tracks and data channels, and where it lives.

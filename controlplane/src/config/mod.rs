@@ -4,6 +4,7 @@
 //! wrong setting is refused with the flag, variable or file line it stands in and the reason. Never
 //! puts a secret into an error or into `Debug`.
 
+mod commands;
 mod settings;
 mod sources;
 #[cfg(test)]
@@ -11,9 +12,12 @@ mod tests;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sources::{Layers, Raw};
+
+pub use commands::{AppTask, Task};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -36,6 +40,10 @@ pub struct Config {
     pub driver: Driver,
     /// The apps; empty: one is generated.
     pub apps: Vec<AppConfig>,
+    /// Directory of what outlives the process; None: nothing does.
+    pub state: Option<PathBuf>,
+    /// Token of the account API; None: that API is off.
+    pub account_token: Option<Secret>,
     /// Log filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// Whether the page may use the first app without its secret.
@@ -76,6 +84,16 @@ pub struct AppConfig {
 impl std::fmt::Debug for AppConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AppConfig").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
     }
 }
 
@@ -153,6 +171,8 @@ impl Default for Config {
             pin: true,
             driver: Driver::Auto,
             apps: Vec::new(),
+            state: None,
+            account_token: None,
             log: "info".to_owned(),
             page: true,
             limits: HttpLimits::default(),
@@ -167,8 +187,17 @@ impl Config {
     /// [`Refusal::Command`] for help, version and unknown flags; [`Refusal::Setting`] for a value
     /// that is refused. The process prints it and ends.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
+        Self::with_task(args).map(|(config, _)| config)
+    }
+
+    /// [`Config::from_args`] with what the binary is asked to do.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_task(args: impl IntoIterator<Item = OsString>) -> Result<(Self, Task), Refusal> {
         let matches = sources::command().try_get_matches_from(args).map_err(Refusal::Command)?;
-        Ok(Self::from_layers(&sources::read(&matches)?)?)
+        let config = Self::from_layers(&sources::read(&matches)?)?;
+        Ok((config, commands::task(&matches)))
     }
 
     fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
@@ -184,6 +213,8 @@ impl Config {
             pin: parsed(layers.one("pin"), switch)?.unwrap_or(defaults.pin),
             driver: parsed(layers.one("driver"), driver)?.unwrap_or(defaults.driver),
             apps: apps(layers)?,
+            state: parsed(layers.one("state"), state)?,
+            account_token: parsed(layers.one("account_token"), secret)?.map(Secret),
             log: parsed(layers.one("log"), filter)?.unwrap_or(defaults.log),
             page: parsed(layers.one("page"), switch)?.unwrap_or(http.ip().is_loopback()),
             limits: defaults.limits,
@@ -240,6 +271,18 @@ fn filter(text: &str) -> Result<String, String> {
     }
 }
 
+fn state(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("names no directory".to_owned()) } else { Ok(text.into()) }
+}
+
+/// A secret of whatever kind; its text is in no complaint.
+fn secret(text: &str) -> Result<String, String> {
+    if (16..=256).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("a secret is 16 to 256 printable characters without spaces".to_owned())
+}
+
 /// An IP address, with or without the brackets of IPv6.
 fn ip(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).parse().ok()
@@ -289,12 +332,7 @@ fn apps(layers: &Layers) -> Result<Vec<AppConfig>, ConfigError> {
             let reason = "an app id is 1 to 64 letters, digits, '-' or '_'";
             return Err(ConfigError::new(&id.origin, reason));
         }
-        if !(16..=256).contains(&secret.text.len())
-            || !secret.text.chars().all(|c| c.is_ascii_graphic())
-        {
-            let reason = "an app secret is 16 to 256 printable characters without spaces";
-            return Err(ConfigError::new(&secret.origin, reason));
-        }
+        parsed(Some(secret), self::secret)?;
         if apps.iter().any(|app| app.id == id.text) {
             return Err(ConfigError::new(&id.origin, format!("app {:?} is listed twice", id.text)));
         }

@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting, in the order of the help.
-pub(super) const SETTINGS: [Setting; 12] = [
+pub(super) const SETTINGS: [Setting; 14] = [
     setting(
         ["http", "http"],
         "FANFALL_HTTP",
@@ -106,6 +106,24 @@ pub(super) const SETTINGS: [Setting; 12] = [
         false,
         "Secret of the app, 16 to 256 printable characters without spaces. Flags are visible to \
          other users of the host: prefer the variable or the file. Default: generated at start",
+    ),
+    setting(
+        ["state", "state"],
+        "FANFALL_STATE",
+        "DIR",
+        false,
+        "Directory of what outlives the process: the apps made by the account API or by fanfall \
+         app, and usage. It is its owner's alone and one server's. Default: none, all of it ends \
+         with the process",
+    ),
+    setting(
+        ["account_token", "account-token"],
+        "FANFALL_ACCOUNT_TOKEN",
+        "TOKEN",
+        false,
+        "Bearer token of the account API, which makes and deletes apps: 16 to 256 printable \
+         characters without spaces. As with secrets, prefer the variable or the file. Default: \
+         none, the account API is off",
     ),
     setting(
         ["log", "log"],

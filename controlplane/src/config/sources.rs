@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use super::commands::commands;
 use super::settings::{SETTINGS, Setting};
 
 /// A text and where the operator wrote it.
@@ -49,11 +50,14 @@ impl Layers {
     }
 }
 
+/// What the settings stand under in the help.
+const HEADING: &str = "Settings";
+
 /// The command line's grammar. Its help names every setting with its variable and default.
 pub(super) fn command() -> clap::Command {
     let mut command = clap::Command::new("fanfall")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A WebRTC selective forwarding unit with an HTTP API")
+        .about("A WebRTC selective forwarding unit with an HTTP API; serves without a command")
         .after_help(
             "Every setting may stand in a TOML file (underscores instead of dashes), in the \
              environment, or on the command line; the command line wins over the environment, the \
@@ -64,6 +68,8 @@ pub(super) fn command() -> clap::Command {
                 .long("config")
                 .env("FANFALL_CONFIG")
                 .value_name("FILE")
+                .global(true)
+                .help_heading(HEADING)
                 .help("TOML file with settings. Default: none"),
         );
     for setting in SETTINGS {
@@ -72,13 +78,15 @@ pub(super) fn command() -> clap::Command {
             .env(setting.env)
             .hide_env_values(true)
             .value_name(setting.value)
+            .global(true)
+            .help_heading(HEADING)
             .help(setting.help);
         if setting.list {
             arg = arg.action(ArgAction::Append);
         }
         command = command.arg(arg);
     }
-    command
+    command.subcommands(commands())
 }
 
 /// Merges command line, environment and file.

@@ -79,11 +79,14 @@ fn a_wrong_flag_is_refused_by_name() {
         (["--announce", "0.0.0.0"], "--announce: \"0.0.0.0\""),
         (["--pin", "maybe"], "--pin: \"maybe\""),
         (["--log", "info,,=x="], "--log: "),
+        (["--state", ""], "--state: names no directory"),
+        (["--account-token", "shortie"], "--account-token: a secret is 16 to 256"),
         (["--app-id", "x"], "--app-id: app_secret is missing"),
         (["--app-secret", "0123456789abcdef"], "--app-secret: app_id is missing"),
     ] {
         let error = read(&args).unwrap_err();
         assert!(error.contains(part), "{error:?} lacks {part:?}");
+        assert!(!error.contains("shortie"));
     }
 }
 
@@ -95,7 +98,7 @@ fn a_wrong_file_is_refused_by_line() {
         ("cores = [1]\n", "line 1: expected one value"),
         ("http = \n", "line 1: "),
         ("[[apps]]\nid = \"a\"\n", "line 1: an app needs a secret"),
-        ("[[apps]]\nid = \"a\"\nsecret = \"short\"\n", "line 3: an app secret is"),
+        ("[[apps]]\nid = \"a\"\nsecret = \"short\"\n", "line 3: a secret is"),
         ("[[apps]]\nid = \"a/b\"\nsecret = \"0123456789abcdef\"\n", "line 2: an app id is"),
         ("[[apps]]\nname = \"a\"\n", "line 2: unknown setting \"name\" of an app"),
         ("apps = 3\n", "line 1: apps must be written"),

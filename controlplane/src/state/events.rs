@@ -16,6 +16,10 @@ use super::{Node, lock};
 /// How often expiry is looked at when no event comes.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often usage is written. With the cores' two seconds that makes five, which is what a killed
+/// process loses.
+const USAGE_INTERVAL: Duration = Duration::from_secs(3);
+
 /// The running thread; dropping it ends and joins it.
 #[derive(Debug)]
 pub struct EventThread {
@@ -52,6 +56,7 @@ impl Drop for EventThread {
 fn drain(node: &Arc<Node>, stop: &AtomicBool) {
     let events = node.plane.events();
     let mut expired = Instant::now();
+    let mut written = expired;
     while !stop.load(Ordering::Acquire) {
         match events.recv_timeout(TICK) {
             Ok(event) => apply(node, event),
@@ -60,8 +65,13 @@ fn drain(node: &Arc<Node>, stop: &AtomicBool) {
         }
         let now = Instant::now();
         if now.duration_since(expired) >= Duration::from_secs(1) {
+            node.count_tracks(now.duration_since(expired));
             expired = now;
             node.expire(now);
+        }
+        if now.duration_since(written) >= USAGE_INTERVAL {
+            written = now;
+            node.write_usage();
         }
     }
 }
@@ -90,8 +100,10 @@ fn apply(node: &Node, event: Event) {
                     node.end_session(&session, "transport closed");
                 }
             }
+            lock(&node.closing).remove(&peer);
             node.plane.release_peer(peer);
         }
+        Event::Traffic { peer, received, sent } => node.count_traffic(peer, received, sent),
         Event::TrackStarted { track } => {
             let entry = lock(&node.tracks).get(&track).cloned();
             if let Some((session, publication)) = entry {

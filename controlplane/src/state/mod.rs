@@ -23,13 +23,16 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::auth::{AppIndex, Apps};
 use crate::error::ApiError;
+use crate::meter::Meter;
 use crate::push::{Outbox, Push};
 use crate::sdp::LocalTransport;
+use crate::store::Store;
+use crate::store::usage::Amount;
 
 pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channels};
 pub use events::EventThread;
 pub use place::announced_addresses;
-pub use sessions::{Facts, Link, LookUp, Session, Work};
+pub use sessions::{Facts, Link, LookUp, Owner, Session, Work};
 pub use streams::{ABSENCE_MAX, Streams};
 pub use tracks::{Details, Publication, Sound, Subscription, TrackState};
 
@@ -59,12 +62,18 @@ pub struct Node {
     pub apps: Apps,
     /// Streams of WHIP and WHEP.
     pub streams: Streams,
+    /// What outlives the process.
+    pub store: Store,
+    /// What sessions use.
+    pub meter: Arc<Meter>,
     plane: DataPlane,
     /// Addresses told to clients, most preferred first.
     candidates: Vec<SocketAddr>,
     push: Mutex<Push>,
     sessions: RwLock<HashMap<(AppIndex, String), Arc<Session>>>,
     peers: Mutex<HashMap<PeerId, Weak<Session>>>,
+    /// Sessions by peers that they gave up, until the peer's core has reported the last of it.
+    closing: Mutex<HashMap<PeerId, Arc<Session>>>,
     tracks: Mutex<HashMap<TrackId, Published>>,
     random: SystemRandom,
 }
@@ -80,15 +89,18 @@ impl std::fmt::Debug for Node {
 
 impl Node {
     /// A node without sessions over a running data plane.
-    pub fn new(apps: Apps, plane: DataPlane, candidates: Vec<SocketAddr>) -> Self {
+    pub fn new(apps: Apps, store: Store, plane: DataPlane, candidates: Vec<SocketAddr>) -> Self {
         Self {
             apps,
             streams: Streams::default(),
+            store,
+            meter: Arc::default(),
             plane,
             candidates,
             push: Mutex::default(),
             sessions: RwLock::default(),
             peers: Mutex::default(),
+            closing: Mutex::default(),
             tracks: Mutex::default(),
             random: SystemRandom::new(),
         }
@@ -126,14 +138,31 @@ impl Node {
     /// Creates a session.
     ///
     /// # Errors
-    /// [`ApiError::Full`].
+    /// [`ApiError::Full`]; [`ApiError::NoApp`] when the app was removed meanwhile.
     pub fn new_session(&self, app: AppIndex, now: Instant) -> Result<Arc<Session>, ApiError> {
+        self.new_session_of(app, String::new(), now)
+    }
+
+    /// Creates a session whose use is counted under a custom identifier.
+    ///
+    /// # Errors
+    /// As [`Node::new_session`].
+    pub fn new_session_of(
+        &self,
+        app: AppIndex,
+        identifier: String,
+        now: Instant,
+    ) -> Result<Arc<Session>, ApiError> {
         let id = self.random_id()?;
-        let session = Arc::new(Session::new(app, id.clone(), now));
         let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= SESSIONS_MAX {
             return Err(ApiError::Full("another session"));
         }
+        // Looked at while the sessions are held: an app that is being removed either finds this
+        // session or is found to be gone.
+        let app_id = self.apps.id(app).ok_or(ApiError::NoApp)?;
+        let owner = Owner { app, app_id, identifier };
+        let session = Arc::new(Session::new(owner, id.clone(), now));
         sessions.insert((app, id), session.clone());
         Ok(session)
     }
@@ -188,6 +217,7 @@ impl Node {
             peers.insert(peer, Arc::downgrade(session));
             if let Some(old) = old {
                 peers.remove(&old);
+                lock(&self.closing).insert(old, session.clone());
             }
         }
         let held = self.push(|push, out| {
@@ -195,6 +225,7 @@ impl Node {
             old.is_none_or(|old| push.move_peer(old, peer, out))
         });
         if let Some(old) = old.filter(|_| !held) {
+            lock(&self.closing).remove(&old);
             self.plane.release_peer(old);
         }
         Ok(())
@@ -213,20 +244,35 @@ impl Node {
         }
         if let Some(peer) = peer {
             lock(&self.peers).remove(&peer);
+            lock(&self.closing).insert(peer, session.clone());
             if !self.push(|push, out| push.close_peer(peer, out)) {
+                lock(&self.closing).remove(&peer);
                 self.plane.release_peer(peer);
             }
         }
         tracing::info!(session = session.id, reason, "session ended");
     }
 
+    /// Removes an app and ends its sessions.
+    pub fn end_app(&self, id: &str) {
+        let Some(app) = self.apps.remove(id) else { return };
+        for session in self.all_sessions().iter().filter(|session| session.app == app) {
+            self.end_session(session, "its app was deleted");
+        }
+        self.meter.forget(id);
+        tracing::info!(app = id, "app deleted");
+    }
+
+    /// The sessions that did not end, in any order.
+    pub fn all_sessions(&self) -> Vec<Arc<Session>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().cloned().collect()
+    }
+
     /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`], and rolls back offers
     /// that nobody answered for [`OFFER_MAX`]; then looks after the streams. Called once a second.
     pub fn expire(&self, now: Instant) {
-        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<_> = sessions.values().cloned().collect();
-        drop(sessions);
-        for session in all {
+        for session in self.all_sessions() {
             if session.expired(now) {
                 self.end_session(&session, "not connected in time");
             } else if let Ok(mut work) = session.work.try_lock() {
@@ -249,11 +295,16 @@ impl Node {
 
     /// Ends every session.
     pub fn end_all(&self, reason: &'static str) {
-        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<_> = sessions.values().cloned().collect();
-        drop(sessions);
-        for session in all {
+        for session in self.all_sessions() {
             self.end_session(&session, reason);
+        }
+    }
+
+    /// Waits until the cores have reported the end of every peer that was closed, but not for ever.
+    pub fn settle(&self, longest: Duration) {
+        let start = Instant::now();
+        while !lock(&self.closing).is_empty() && start.elapsed() < longest {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -297,6 +348,32 @@ impl Node {
         let mut bytes = [0; N];
         self.random.fill(&mut bytes).map_err(|_| ApiError::Full("random numbers"))?;
         Ok(bytes)
+    }
+
+    /// Counts the bytes of a peer for its session, the last one's too.
+    fn count_traffic(&self, peer: PeerId, received: u64, sent: u64) {
+        let closing = || lock(&self.closing).get(&peer).cloned();
+        if let Some(session) = self.owner(peer).or_else(closing) {
+            let amount = Amount { ingress: received, egress: sent, track_ms: 0 };
+            self.meter.count(&session, amount);
+        }
+    }
+
+    /// Counts the tracks of all sessions for the time since this was done last.
+    fn count_tracks(&self, passed: Duration) {
+        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        for session in self.all_sessions() {
+            let track_ms = passed.saturating_mul(session.tracks_sending() as u64);
+            self.meter.count(&session, Amount { track_ms, ..Amount::default() });
+        }
+    }
+
+    /// Has what was counted written.
+    fn write_usage(&self) {
+        let meter = self.meter.clone();
+        if let Err(error) = self.store.post(move |db| meter.write(db)) {
+            tracing::warn!(%error, "usage is not written now");
+        }
     }
 
     /// The session whose transport `peer` is.

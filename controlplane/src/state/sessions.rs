@@ -18,6 +18,7 @@ use super::{OFFER_MAX, UNCONNECTED_MAX, lock};
 use crate::auth::AppIndex;
 use crate::error::ApiError;
 use crate::sdp::Negotiation;
+use crate::store::usage::Amount;
 
 /// Contract 1.10: requests per second and session.
 const REQUESTS_PER_SECOND: usize = 50;
@@ -34,8 +35,14 @@ const SSRCS_REMEMBERED: usize = 1_024;
 pub struct Session {
     /// The app it belongs to.
     pub app: AppIndex,
+    /// That app's id.
+    pub app_id: String,
+    /// What the app calls whoever uses it; may be empty.
+    pub identifier: String,
     /// Its id.
     pub id: String,
+    /// When it was made.
+    pub created: Instant,
     /// tracks/new requests in the order of arrival: they may wait for other sessions.
     pub turn: AsyncMutex<()>,
     /// What requests change, one at a time; never held while waiting for the network.
@@ -43,7 +50,19 @@ pub struct Session {
     facts: Mutex<Facts>,
     channels: Mutex<Channels>,
     requests: Mutex<VecDeque<Instant>>,
+    used: Mutex<Amount>,
     changes: watch::Sender<()>,
+}
+
+/// Whose a session is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// The app.
+    pub app: AppIndex,
+    /// Its id.
+    pub app_id: String,
+    /// What the app calls whoever uses the session; may be empty.
+    pub identifier: String,
 }
 
 /// State of a session's transport.
@@ -110,10 +129,15 @@ pub struct Work {
 }
 
 impl Session {
-    pub(super) fn new(app: AppIndex, id: String, now: Instant) -> Self {
+    /// A session without transport.
+    pub(crate) fn new(owner: Owner, id: String, now: Instant) -> Self {
+        let Owner { app, app_id, identifier } = owner;
         Self {
             app,
+            app_id,
+            identifier,
             id,
+            created: now,
             turn: AsyncMutex::default(),
             work: AsyncMutex::default(),
             facts: Mutex::new(Facts {
@@ -127,8 +151,25 @@ impl Session {
             }),
             channels: Mutex::default(),
             requests: Mutex::default(),
+            used: Mutex::default(),
             changes: watch::Sender::new(()),
         }
+    }
+
+    /// Counts what was used of the server on its behalf.
+    pub fn count(&self, amount: Amount) {
+        lock(&self.used).add(amount);
+    }
+
+    /// What was used since it was made.
+    pub fn used(&self) -> Amount {
+        *lock(&self.used)
+    }
+
+    /// Its published tracks that packets arrived of.
+    pub fn tracks_sending(&self) -> usize {
+        let facts = lock(&self.facts);
+        facts.publications.iter().filter(|p| p.state() == TrackState::Sending).count()
     }
 
     /// A copy of the facts.
@@ -444,10 +485,15 @@ impl Work {
 mod tests {
     use super::*;
 
+    fn session(now: Instant) -> Session {
+        let owner = Owner { app: AppIndex(0), app_id: "app".into(), identifier: String::new() };
+        Session::new(owner, "a".into(), now)
+    }
+
     #[test]
     fn fifty_requests_fit_into_any_second() {
         let start = Instant::now();
-        let session = Session::new(AppIndex(0), "a".into(), start);
+        let session = session(start);
         for n in 0..50 {
             assert_eq!(session.admit(start + Duration::from_millis(n)), Ok(()));
         }
@@ -461,7 +507,7 @@ mod tests {
     #[test]
     fn an_unconnected_session_expires_and_an_exchange_prolongs_it() {
         let start = Instant::now();
-        let session = Session::new(AppIndex(0), "a".into(), start);
+        let session = session(start);
         assert!(!session.expired(start + Duration::from_secs(29)));
         session.exchanged(false, start + Duration::from_secs(29));
         assert!(!session.expired(start + Duration::from_secs(31)));
@@ -471,7 +517,7 @@ mod tests {
     #[test]
     fn only_an_idle_session_outlives_its_transport() {
         let (start, peer) = (Instant::now(), PeerId::new(1, 0));
-        let session = Session::new(AppIndex(0), "a".into(), start);
+        let session = session(start);
         assert_eq!(session.attach(peer, start), Ok(None));
         session.connect(peer, SrtpProfile::AeadAes128Gcm);
         session.exchanged(false, start);

@@ -135,9 +135,11 @@ impl Streams {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::state::Owner;
 
     fn session(id: &str, start: Instant) -> Arc<Session> {
-        Arc::new(Session::new(AppIndex(0), id.into(), start))
+        let owner = Owner { app: AppIndex(0), app_id: "app".into(), identifier: String::new() };
+        Arc::new(Session::new(owner, id.into(), start))
     }
 
     #[test]

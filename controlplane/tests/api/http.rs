@@ -57,6 +57,11 @@ impl Server {
         Self { running: Some(running), address }
     }
 
+    /// A server of another process.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { running: None, address }
+    }
+
     pub(crate) fn stop(mut self) {
         self.running.take().unwrap().stop();
     }

@@ -17,4 +17,6 @@ mod channels;
 mod streams;
 mod exchange;
 mod replay;
+mod account;
+mod usage;
 mod coverage;

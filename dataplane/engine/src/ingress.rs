@@ -53,10 +53,13 @@ fn walk(
         Some(Flow::Peer(place)) => place,
     };
     tables.serving = tables.peers.at(peer).map(|peer| peer.id);
-    match class {
+    let len = bytes.len();
+    let outcome = match class {
         Class::Stun => Outcome::Dropped(Drop::Unclassified),
         Class::Dtls => setup::on_dtls(tables, peer, from, bytes, now, host),
         Class::Rtp => media::on_rtp(tables, peer, bytes, now, host),
         Class::Rtcp => feedback::on_rtcp(tables, peer, from, bytes, now, host),
-    }
+    };
+    tables.count_received(peer, outcome, len);
+    outcome
 }

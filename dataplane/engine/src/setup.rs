@@ -55,7 +55,9 @@ pub(crate) fn on_stun(
         },
     };
     tables.serving = Some(peer);
-    answer(tables, place, from, &request, password.as_bytes(), now, host)
+    let outcome = answer(tables, place, from, &request, password.as_bytes(), now, host);
+    tables.count_received(place, outcome, bytes.len());
+    outcome
 }
 
 /// A DTLS datagram from a path of the peer.
@@ -119,7 +121,7 @@ fn answer(
         match host.reserve() {
             Some(slot) => {
                 let len = write_binding_error(slot, request.transaction(), ROLE_CONFLICT, password);
-                send(&mut tables.counters, host, from, len);
+                send(&mut tables.counters, &mut peer.traffic.sent, host, from, len);
             }
             None => tables.counters.drop(Drop::NoSendSlot),
         }
@@ -138,7 +140,7 @@ fn answer(
     match host.reserve() {
         Some(slot) => {
             let len = write_binding_success(slot, request.transaction(), from.socket(), password);
-            send(&mut tables.counters, host, from, len);
+            send(&mut tables.counters, &mut peer.traffic.sent, host, from, len);
         }
         None => tables.counters.drop(Drop::NoSendSlot),
     }

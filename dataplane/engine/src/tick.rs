@@ -18,6 +18,8 @@ const PHASES: u32 = 5;
 /// Rounds between two receiver reports to a peer: about one second (RFC 3550 section 6.2 allows
 /// less than its 5 s for small groups).
 const REPORT_ROUNDS: u32 = 20;
+/// Rounds between two reports of a peer's traffic: two seconds.
+const TRAFFIC_ROUNDS: u32 = 40;
 /// Rounds between two looks at the key frames that subscriptions of a feed wait for.
 const LAYER_ROUNDS: u32 = 5;
 /// Rounds between two choices of what a peer's subscriptions show.
@@ -109,6 +111,11 @@ fn serve_peer(
     }
     tables.expire_channels(place, now, host);
     let Some(peer) = tables.peers.at_mut(place) else { return };
+    if (round + place.number() / PHASES).is_multiple_of(TRAFFIC_ROUNDS)
+        && let Some(traffic) = peer.take_traffic()
+    {
+        host.event(traffic);
+    }
     if let Some(downlink) = &mut peer.downlink {
         downlink.congestion.on_tick(now);
         tables.pace_soon(place);

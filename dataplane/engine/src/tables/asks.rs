@@ -152,7 +152,7 @@ impl Tables {
         write(&mut writer, peer.rtcp_ssrc);
         let len = writer.finish();
         if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
-            send(&mut self.counters, host, to, sealed);
+            send(&mut self.counters, &mut peer.traffic.sent, host, to, sealed);
         }
     }
 

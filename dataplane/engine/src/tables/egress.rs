@@ -58,7 +58,7 @@ fn emit(
     (title, numbered): (&mut Title, bool),
     host: &mut impl Host,
 ) -> bool {
-    let Outlet { seal, to, extensions, downlink } = outlet;
+    let Outlet { seal, to, extensions, downlink, sent } = outlet;
     let Some(slot) = host.reserve() else {
         counters.drop(Drop::NoSendSlot);
         return false;
@@ -79,7 +79,7 @@ fn emit(
         counters.drop(Drop::TooLong);
         return false;
     };
-    send(counters, host, *to, len);
+    send(counters, sent, host, *to, len);
     if let Some(downlink) = downlink {
         downlink.charge(len);
         if let Some(number) = transport_sequence {

@@ -211,14 +211,16 @@ impl Tables {
     }
 }
 
-/// Sends the slot lent last and counts it.
+/// Sends the slot lent last and counts it, `sent` for the peer it goes to.
 pub(crate) fn send(
     counters: &mut Counters,
+    sent: &mut u64,
     host: &mut impl Host,
     to: TransportAddress,
     len: usize,
 ) {
     counters.datagrams_out += 1;
     counters.bytes_out += len as u64;
+    *sent += len as u64;
     host.commit(to, len);
 }

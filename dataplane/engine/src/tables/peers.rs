@@ -5,7 +5,7 @@ use std::time::Instant;
 use common::address::TransportAddress;
 use common::event::{CloseReason, Event};
 
-use super::{Tables, send};
+use super::{Outcome, Tables, send};
 use crate::host::Host;
 use crate::kit::table::{PeerPlace, SubscriptionPlace, TrackPlace};
 use crate::transport::Progress;
@@ -26,7 +26,7 @@ impl Tables {
             match peer.establish.poll(slot, now) {
                 Progress::Send(len) => {
                     if let Some(to) = via.or_else(|| peer.ice.selected()) {
-                        send(&mut self.counters, host, to, len);
+                        send(&mut self.counters, &mut peer.traffic.sent, host, to, len);
                     }
                 }
                 Progress::Connected { keying, profile, setup } => {
@@ -68,6 +68,9 @@ impl Tables {
         self.say_goodbye(place, now, host);
         self.forget_channels(place);
         let Some(mut peer) = self.peers.remove(place) else { return };
+        if let Some(traffic) = peer.take_traffic() {
+            host.event(traffic);
+        }
         for path in peer.ice.paths() {
             self.flows.unbind(path, place);
         }
@@ -78,6 +81,15 @@ impl Tables {
             self.remove_track(track);
         }
         host.event(Event::Closed { peer: peer.id, reason });
+    }
+
+    /// Counts a datagram of a peer, unless it was dropped.
+    pub(crate) fn count_received(&mut self, place: PeerPlace, outcome: Outcome, len: usize) {
+        if matches!(outcome, Outcome::Media | Outcome::Control)
+            && let Some(peer) = self.peers.at_mut(place)
+        {
+            peer.traffic.received += len as u64;
+        }
     }
 
     /// Removes a subscription from all tables.
@@ -118,7 +130,7 @@ impl Tables {
         for _ in 0..4 {
             let Some(slot) = host.reserve() else { return };
             let Progress::Send(len) = peer.establish.poll(slot, now) else { return };
-            send(&mut self.counters, host, to, len);
+            send(&mut self.counters, &mut peer.traffic.sent, host, to, len);
         }
     }
 }

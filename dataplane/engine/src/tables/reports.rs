@@ -113,7 +113,7 @@ impl Tables {
         writer.sdes_cname(ssrc, CNAME);
         let len = writer.finish();
         let (sealed, to) = peer.seal_rtcp(slot, len)?;
-        send(&mut self.counters, host, to, sealed);
+        send(&mut self.counters, &mut peer.traffic.sent, host, to, sealed);
         subscription.reported = Some(((clock.ntp >> 16) as u32, now));
         subscription.clock_due = false;
         Some(())
@@ -156,7 +156,7 @@ impl Tables {
         writer.reference_time(peer.rtcp_ssrc, reference_time(self.start, now));
         let len = writer.finish();
         if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
-            send(&mut self.counters, host, to, sealed);
+            send(&mut self.counters, &mut peer.traffic.sent, host, to, sealed);
         }
     }
 
@@ -227,7 +227,7 @@ impl Tables {
                 return;
             }
             if let Some((sealed, to)) = peer.seal_rtcp(slot, len) {
-                send(&mut self.counters, host, to, sealed);
+                send(&mut self.counters, &mut peer.traffic.sent, host, to, sealed);
             }
         }
     }

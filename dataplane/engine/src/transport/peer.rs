@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::address::TransportAddress;
 use common::command::DtlsRole;
+use common::event::Event;
 use common::id::PeerId;
 use common::media::ExtensionMap;
 use proto::dtls::Certificate;
@@ -60,7 +61,18 @@ pub(crate) struct Peer {
     pub channels: Option<Box<Channels>>,
     /// Smoothed round-trip time, once a report told it.
     pub round_trip: Option<Duration>,
+    /// What came and went since it was last reported.
+    pub traffic: Traffic,
     keys: Option<Box<Keys>>,
+}
+
+/// UDP payload bytes of a peer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// Of authentic datagrams from it.
+    pub received: u64,
+    /// Sent to it.
+    pub sent: u64,
 }
 
 struct Keys {
@@ -80,6 +92,8 @@ pub(crate) struct Outlet<'a> {
     pub extensions: &'a ExtensionMap,
     /// Estimate and pacing.
     pub downlink: Option<&'a mut Downlink>,
+    /// Bytes sent.
+    pub sent: &'a mut u64,
 }
 
 impl Peer {
@@ -100,6 +114,7 @@ impl Peer {
             downlink: None,
             channels: None,
             round_trip: None,
+            traffic: Traffic::default(),
             keys: None,
         }
     }
@@ -140,7 +155,14 @@ impl Peer {
             to: self.ice.selected_path()?,
             extensions: &self.extensions,
             downlink: self.downlink.as_deref_mut(),
+            sent: &mut self.traffic.sent,
         })
+    }
+
+    /// What to report of its traffic, counted from zero again; None when there was none.
+    pub(crate) fn take_traffic(&mut self) -> Option<Event> {
+        let Traffic { received, sent } = std::mem::take(&mut self.traffic);
+        (received | sent != 0).then_some(Event::Traffic { peer: self.id, received, sent })
     }
 
     /// Whether the path to it shows a queue or loss that is more than a path's usual one.
