@@ -25,6 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(30);
 const ANNOUNCED: Duration = Duration::from_millis(300);
 /// First retransmission of a client's handshake, as in libwebrtc (`kInitialTimeout`).
 const DTLS_TIMEOUT: Duration = Duration::from_millis(50);
+/// Retransmissions before it gives up. Chosen: they take 25 s, so that a server beyond its limit is
+/// shown by its times, not by its clients' impatience.
+const DTLS_RETRIES: usize = 8;
 /// How often the timers of subscribers are looked at.
 const SWEEP: Duration = Duration::from_millis(4);
 /// Epoll's numbers: publishers have this bit, the signalling has all.
@@ -82,7 +85,12 @@ impl Generator {
             hears: HashMap::new(),
             media,
             sample,
-            dtls: Arc::new(Config::builder().flight_start_rto(DTLS_TIMEOUT).build()?),
+            dtls: Arc::new(
+                Config::builder()
+                    .flight_start_rto(DTLS_TIMEOUT)
+                    .flight_retries(DTLS_RETRIES)
+                    .build()?,
+            ),
             epoll,
             batch: Batch::new(),
             start: now,

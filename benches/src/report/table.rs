@@ -67,7 +67,7 @@ const CAPACITY: Columns = &[
     ("% of most", "overload_percent_of_most", 1),
     ("worst subscriber %", "overload_worst_subscriber_percent", 1),
     ("generator core %", "generator_core_percent", 0),
-    ("generator bound", "generator_bound", 0),
+    ("generator is the limit", "generator_bound", 0),
 ];
 
 /// Below this part, in percent, a server did not do the work.

@@ -41,43 +41,59 @@ pub(crate) fn run(
         warm_up: seconds / 3.0,
     };
     let mut generator = connect(kind, setup, &load)?;
-    let mut held: Option<(usize, Figures)> = None;
-    let (mut count, mut most, mut failed) = (start, 0.0f64, 0);
-    let mut beyond;
-    // Upwards until it does not hold twice.
-    loop {
-        let window = step(&mut generator, &load, count)?;
-        let figures = Figures::of(&window, &load);
-        most = most.max(figures.get("packets_per_second").unwrap_or(0.0));
-        let holds = holds(count, &figures);
-        beyond = figures.clone();
-        if holds {
-            (held, failed) = (Some((count, figures)), 0);
-            if count >= most_tried {
-                break;
-            }
-            count = ((count as f64 * STEP) as usize).max(count + 1);
-        } else {
-            failed += 1;
-            if failed == FAILURES {
-                break;
+    let mut search = Search { held: None, most: 0.0, generator_bound: false };
+    search.climb(&mut generator, &load, most_tried);
+    let Some((limit, mut figures)) = search.held else {
+        return Err(format!("{start} subscribers are too many").into());
+    };
+    figures.set("saturation_subscribers", limit as f64);
+    figures.set("generator_bound", f64::from(u8::from(search.generator_bound)));
+    let offered = (limit as f64 * OVERLOAD) as usize;
+    figures.set("overload_subscribers", offered as f64);
+    match step(&mut generator, &load, offered) {
+        Ok(window) => {
+            let over = Figures::of(&window, &load);
+            let rate = over.get("packets_per_second").unwrap_or(0.0);
+            let most = search.most.max(rate).max(1.0);
+            figures.set("overload_packets_per_second", rate);
+            figures.set("overload_percent_of_most", 100.0 * rate / most);
+            figures.set("overload_worst_subscriber_percent", 100.0 * window.worst_share);
+        }
+        Err(error) => eprintln!("  {offered} subscribers: {error}"),
+    }
+    Ok(figures)
+}
+
+/// What a search found so far.
+struct Search {
+    /// The highest number that held, and what it showed.
+    held: Option<(usize, Figures)>,
+    /// The highest rate that was delivered, whether all was or not.
+    most: f64,
+    generator_bound: bool,
+}
+
+impl Search {
+    /// Adds subscribers until they are not held twice, or cannot join.
+    fn climb(&mut self, generator: &mut Generator, load: &Load, most_tried: usize) {
+        let (mut count, mut failed) = (load.subscribers, 0);
+        while failed < FAILURES && count <= most_tried {
+            let window = match step(generator, load, count) {
+                Ok(window) => window,
+                Err(error) => return eprintln!("  {count} subscribers: {error}"),
+            };
+            let figures = Figures::of(&window, load);
+            let is = |name: &str| figures.get(name).unwrap_or(0.0);
+            self.most = self.most.max(is("packets_per_second"));
+            self.generator_bound = is("generator_core_percent") > GENERATOR_MAX;
+            if holds(count, &figures) {
+                (self.held, failed) = (Some((count, figures)), 0);
+                count = ((count as f64 * STEP) as usize).max(count + 1);
+            } else {
+                failed += 1;
             }
         }
     }
-    let (limit, mut figures) = held.unwrap_or((count, beyond.clone()));
-    figures.set("saturation_subscribers", limit as f64);
-    let own = beyond.get("generator_core_percent").unwrap_or(0.0);
-    figures.set("generator_bound", f64::from(u8::from(own > GENERATOR_MAX)));
-    let offered = (limit as f64 * OVERLOAD) as usize;
-    let window = step(&mut generator, &load, offered)?;
-    let over = Figures::of(&window, &load);
-    let rate = over.get("packets_per_second").unwrap_or(0.0);
-    figures.set("overload_subscribers", offered as f64);
-    figures.set("overload_packets_per_second", rate);
-    figures.set("overload_percent_of_most", 100.0 * rate / most.max(rate).max(1.0));
-    figures.set("overload_worst_subscriber_percent", 100.0 * window.worst_share);
-    figures.set("overload_delivered_percent", over.get("delivered_percent").unwrap_or(0.0));
-    Ok(figures)
 }
 
 /// Whether a window shows that the server holds so many subscribers; says what it showed.

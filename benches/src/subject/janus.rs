@@ -71,8 +71,9 @@ fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
-    let line = text.lines().map(str::trim).find(|line| line.contains("1.") || line.contains("0."));
-    format!("Janus {}", line.unwrap_or("").trim_start_matches("janus").trim())
+    // "Janus version: 1102 (1.1.2)"
+    let version = text.lines().find_map(|line| line.split_once('(')?.1.split_once(')'));
+    format!("Janus {}", version.map_or("of unknown version", |(version, _)| version))
 }
 
 fn configure(folder: &Path, port: u16) -> Outcome<()> {
