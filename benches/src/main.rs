@@ -1,68 +1,105 @@
-//! The load generator. `serve` runs a data plane in a process of its own; `load` starts it, sends
-//! what one publisher sends, receives what N subscribers get, and says what a forwarded packet
-//! cost the server. `instructions` counts what it costs the engine alone. Started by `cargo xtask
-//! bench`; measures on loopback only.
+//! The benches: what a forwarded packet costs, how soon and how surely it arrives, what a session
+//! weighs, beside the floor of the machine and beside other servers. Started by `cargo xtask bench`;
+//! measures on loopback only. Without a subcommand it runs the scenarios (`run`); the subcommands
+//! are the processes it starts and the two special measurements.
 #![forbid(unsafe_code)]
 
 mod channels;
+mod client;
+mod floor;
+mod generator;
 mod instructions;
-mod load;
+mod node;
+mod peers;
 mod report;
+mod run;
+mod scenario;
 mod serve;
-mod subscriber;
+mod subject;
 mod usage;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// The load generator of Fanfall.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The benches of Fanfall.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// `load` without any argument.
-#[derive(Parser)]
-struct DefaultLoad {
     #[command(flatten)]
-    arguments: LoadArguments,
+    run: RunArguments,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures one publisher and N subscribers (the default).
-    Load(LoadArguments),
     /// Measures one publisher of a data channel and N subscribers, then the same with one that stops
     /// reading.
     Channels(ChannelArguments),
-    /// Runs the data plane under measurement; started by `load`, driven over stdin and stdout.
+    /// Runs a data plane without control plane; started by `channels`, driven over stdin and stdout.
     Serve(ServeArguments),
+    /// Runs the whole server; started by the scenarios.
+    Node(NodeArguments),
+    /// Runs a minimal SFU on str0m; started by the scenarios.
+    PeerStr0m,
+    /// Runs the smallest forwarder; started by the scenarios for their floor.
+    FloorForwarder(ForwarderArguments),
     /// Counts the engine's instructions per forwarded packet (needs valgrind) against the gate.
     Instructions(StageArguments),
     /// The run whose instructions are counted; started by `instructions`.
     Stage(StageArguments),
 }
 
-/// What `load` does.
+/// Which scenarios are run, and how.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct LoadArguments {
-    /// Number of subscribers; each gets both tracks.
-    #[arg(long, default_value_t = 200)]
-    subscribers: usize,
-    /// Measured time in seconds, after two seconds of warm-up.
-    #[arg(long, default_value_t = 30)]
-    seconds: u64,
-    /// One subscriber in this many decrypts and checks everything.
-    #[arg(long, default_value_t = 16)]
-    verify_every: usize,
+pub(crate) struct RunArguments {
+    /// Also measures a minimal SFU on str0m and Janus, in the same run on the same work.
+    #[arg(long)]
+    peers: bool,
+    /// Only the scenarios whose names begin with one of these (may be repeated).
+    #[arg(long)]
+    scenario: Vec<String>,
+    /// Alternating runs of each server; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Measured time of each run in seconds.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Folder to write baseline.json, .md and .svg to (`benches` is that of the committed ones).
+    #[arg(long)]
+    out: Option<String>,
+    /// Prints the change since benches/baseline.json.
+    #[arg(long)]
+    compare: bool,
+    /// Everything as small as it can be, once: proves that it works, measures nothing.
+    #[arg(long)]
+    smoke: bool,
+    /// Processor of the server.
+    #[arg(long, default_value_t = 0)]
+    server_cpu: usize,
     /// Processor of the generator.
     #[arg(long, default_value_t = 1)]
     client_cpu: usize,
-    /// Also prints the result as one line of JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    serve: ServeArguments,
+    /// Driver of Fanfall's data plane.
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    driver: Driver,
+}
+
+/// What `node` does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NodeArguments {
+    /// Driver of the data plane.
+    #[arg(long, default_value = "auto")]
+    driver: String,
+}
+
+/// What `floor-forwarder` does.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ForwarderArguments {
+    /// How it sends.
+    #[arg(long, value_enum)]
+    method: Method,
 }
 
 /// What `channels` does.
@@ -119,20 +156,25 @@ pub(crate) enum Driver {
     Mmsg,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    match Arguments::parse().command {
-        Some(Command::Serve(arguments)) => serve::run(&arguments),
-        Some(Command::Instructions(arguments)) => instructions::run(&arguments),
-        Some(Command::Stage(arguments)) => instructions::stage(&arguments),
-        Some(Command::Load(arguments)) => load::run(&arguments),
-        Some(Command::Channels(arguments)) => channels::run(&arguments),
-        None => load::run(&DefaultLoad::parse_from(["load"]).arguments),
-    }
+/// How the floor sends.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Method {
+    /// One datagram per packet, many in a system call.
+    Plain,
+    /// The packets of a burst to one destination as one message with segmentation offload.
+    Gso,
 }
 
-/// Pins the calling thread to a processor; where that is refused the run goes on unpinned.
-pub(crate) fn pin(processor: usize) -> bool {
-    let ids = core_affinity::get_core_ids().unwrap_or_default();
-    let wanted = ids.into_iter().find(|id| id.id == processor);
-    wanted.is_some_and(core_affinity::set_for_current)
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Channels(arguments)) => channels::run(&arguments),
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Node(arguments)) => node::run(&arguments),
+        Some(Command::PeerStr0m) => peers::str0m::run(),
+        Some(Command::FloorForwarder(arguments)) => floor::forwarder::run(&arguments),
+        Some(Command::Instructions(arguments)) => instructions::run(&arguments),
+        Some(Command::Stage(arguments)) => instructions::stage(&arguments),
+        None => run::run(&arguments.run),
+    }
 }

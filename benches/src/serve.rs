@@ -2,7 +2,7 @@
 //! stdin, answering on stdout. Does nothing on a timer but look for events, so that the process's
 //! run time is the data plane's.
 //!
-//! `open [channel-]publisher|subscriber FINGERPRINT` is answered by `ticket UFRAG PWD`; `stats` by one line of
+//! `open publisher|subscriber FINGERPRINT` is answered by `ticket UFRAG PWD`; `stats` by one line of
 //! JSON; the end of stdin ends the process.
 
 use std::collections::BTreeMap;
@@ -13,30 +13,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use ::tests::control::Control;
-use ::tests::peer::StreamSpec;
 use common::command::{Reliability, ReliabilityLimit, SctpFacts};
 use common::event::Event;
-use common::media::MediaKind;
 use dataplane::{Config, DataPlane, DriverChoice, Pinning};
 
 use crate::channels::{PUBLISHED, SUBSCRIBED};
 use crate::{Driver, ServeArguments};
-
-/// SSRC of the publisher's track `track` (0 video, 1 audio).
-pub(crate) const fn published_ssrc(track: usize) -> u32 {
-    0x1000_0000 + track as u32
-}
-
-/// SSRC under which subscriber `number` gets track `track`.
-pub(crate) const fn subscribed_ssrc(number: usize, track: usize) -> u32 {
-    0x5000_0000 + (number * 2 + track) as u32
-}
-
-/// Streams of a peer: MID, kind and SSRC of its two sections. No RTX, as in the comparison.
-pub(crate) fn specs(ssrc: impl Fn(usize) -> u32) -> [StreamSpec; 2] {
-    let video = StreamSpec { mid: "0", kind: MediaKind::Video, ssrc: ssrc(0), rtx: None };
-    [video, StreamSpec { mid: "1", kind: MediaKind::Audio, ssrc: ssrc(1), ..video }]
-}
 
 const RELIABLE: Reliability = Reliability { ordered: true, limit: ReliabilityLimit::Never };
 
@@ -46,7 +28,6 @@ const LOOK: Duration = Duration::from_millis(5);
 struct Server {
     plane: DataPlane,
     control: Control,
-    subscribers: usize,
     connected: u64,
     sctp: u64,
     channels_closed: u64,
@@ -68,14 +49,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Box<dyn Error>> {
         Driver::Mmsg => DriverChoice::Mmsg,
     };
     let plane = DataPlane::start(config)?;
-    crate::pin(arguments.server_cpu);
+    crate::subject::pin(arguments.server_cpu);
     let (fingerprint, port) = (hex(&plane.fingerprint()), plane.port());
     let why = plane.fallback_reason().unwrap_or("-").replace('\n', " ");
     answer(&format!("ready {port} {fingerprint} {:?} {why}", plane.driver()))?;
     let server = Server {
         plane,
         control: Control::default(),
-        subscribers: 0,
         connected: 0,
         sctp: 0,
         channels_closed: 0,
@@ -115,24 +95,12 @@ impl Server {
         let fingerprint = unhex(fingerprint).ok_or("not a fingerprint")?;
         let ticket = self.plane.open_peer().ok_or("no free peer")?;
         let peer = self.control.add_peer(ticket.peer, fingerprint, false);
-        if let Some(role) = role.strip_prefix("channel-") {
-            let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
-            self.control.negotiate_sctp(peer, facts);
-            match role {
-                "publisher" => self.control.add_channel(peer, PUBLISHED, RELIABLE),
-                _ => self.control.add_channel_subscription(peer, 0, SUBSCRIBED),
-            };
-        } else if role == "publisher" {
-            for spec in specs(published_ssrc) {
-                self.control.add_track(peer, spec, true);
-            }
-        } else {
-            let number = self.subscribers;
-            self.subscribers += 1;
-            for (track, spec) in specs(|track| subscribed_ssrc(number, track)).iter().enumerate() {
-                self.control.add_subscription(peer, track, *spec);
-            }
-        }
+        let facts = SctpFacts { port: 5_000, max_message_size: 0, server_events: false };
+        self.control.negotiate_sctp(peer, facts);
+        match role {
+            "publisher" => self.control.add_channel(peer, PUBLISHED, RELIABLE),
+            _ => self.control.add_channel_subscription(peer, 0, SUBSCRIBED),
+        };
         answer(&format!("ticket {} {}", ticket.ufrag, ticket.pwd))
     }
 

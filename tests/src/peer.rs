@@ -63,6 +63,8 @@ pub struct PeerConfig {
     pub password: String,
     /// SHA-256 of the server's certificate.
     pub fingerprint: [u8; 32],
+    /// Its own ICE user name fragment and password; None makes new ones.
+    pub local_credentials: Option<(String, String)>,
     /// DTLS version to offer.
     pub dtls: DtlsVersion,
     /// Whether it waits for the server's ClientHello instead of sending its own.
@@ -88,6 +90,7 @@ impl PeerConfig {
             ufrag: String::new(),
             password: String::new(),
             fingerprint: [0; 32],
+            local_credentials: None,
             dtls: DtlsVersion::Dtls12,
             serves_dtls: false,
             certificate: None,
@@ -453,6 +456,9 @@ fn build(config: &PeerConfig, now: Instant) -> Rtc {
     }
     if config.transport_cc && config.publishes {
         rtc = rtc.enable_bwe(Some(str0m::bwe::Bitrate::mbps(20)));
+    }
+    if let Some((ufrag, pass)) = config.local_credentials.clone() {
+        rtc = rtc.set_local_ice_credentials(IceCreds { ufrag, pass });
     }
     if let Some(certificate) = &config.certificate {
         rtc = rtc.set_dtls_cert(certificate.clone());

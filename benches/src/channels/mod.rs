@@ -4,6 +4,7 @@
 //! did.
 
 mod client;
+mod server;
 
 use std::error::Error;
 use std::net::UdpSocket;
@@ -13,10 +14,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use ring::digest::{SHA256, digest};
 
 use crate::ChannelArguments;
-use crate::load::{Outcome, Server, socket};
-use crate::report::{ms, percentile};
+use crate::Outcome;
+use crate::client::batch::{LOOPBACK, socket};
+use crate::report::figures::{ms, percentile};
 use crate::usage::Usage;
 use client::Client;
+use server::Server;
 
 /// SCTP streams of the publisher and of every subscriber, known to `serve` as well.
 pub(crate) const PUBLISHED: u16 = 2;
@@ -62,9 +65,7 @@ struct Scene {
 /// Measures and prints.
 pub(crate) fn run(arguments: &ChannelArguments) -> Outcome<()> {
     let server = Server::start(&arguments.serve)?;
-    if !crate::pin(arguments.client_cpu) {
-        eprintln!("the generator is not pinned");
-    }
+    crate::subject::pin(arguments.client_cpu);
     let mut scene = Scene::new(server, arguments)?;
     let idle = scene.server.usage()?;
     scene.connect(arguments.subscribers)?;
@@ -98,7 +99,7 @@ pub(crate) fn run(arguments: &ChannelArguments) -> Outcome<()> {
 impl Scene {
     fn new(mut server: Server, arguments: &ChannelArguments) -> Outcome<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let publisher = join(&mut server, "channel-publisher", PUBLISHED)?;
+        let publisher = join(&mut server, "publisher", PUBLISHED)?;
         epoll.add(&publisher.socket, EpollEvent::new(EpollFlags::EPOLLIN, PUBLISHER))?;
         let now = Instant::now();
         Ok(Self {
@@ -124,7 +125,7 @@ impl Scene {
             let up = self.subscribers.iter().filter(|one| one.client.up).count();
             while self.subscribers.len() < count && self.subscribers.len() - up < JOINING_MAX {
                 let number = self.subscribers.len() as u64;
-                let client = join(&mut self.server, "channel-subscriber", SUBSCRIBED)?;
+                let client = join(&mut self.server, "subscriber", SUBSCRIBED)?;
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, number);
                 self.epoll.add(&client.socket, event)?;
                 self.subscribers.push(Subscriber { client, next: None, received: 0 });
@@ -260,7 +261,8 @@ impl Scene {
 
 /// Opens a place at the server and makes the peer for it.
 fn join(server: &mut Server, role: &str, stream: u16) -> Result<Client, Box<dyn Error>> {
-    let socket: UdpSocket = socket(server.address)?;
+    let socket: UdpSocket = socket(LOOPBACK)?;
+    socket.connect(server.address)?;
     let certificate = dimpl::certificate::generate_self_signed_certificate()?;
     let print = digest(&SHA256, &certificate.certificate);
     let credentials = server.open(role, print.as_ref())?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::tests::control::Control;
-use ::tests::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES};
+use ::tests::peer::{Peer, PeerConfig, SUBSCRIBER_TYPES, StreamSpec};
 use ::tests::source::{Shape, Source};
 use common::address::TransportAddress;
 use common::command::Command;
@@ -21,8 +21,6 @@ use engine::{Claim, FrameHeader, Host, Shard, ShardConfig};
 use proto::dtls::Certificate;
 use proto::ice::{NodeSecret, issue};
 
-use crate::serve::{published_ssrc, specs, subscribed_ssrc};
-
 /// One way through the network. Chosen: a round trip of 20 ms, as within a country.
 const DELAY: Duration = Duration::from_millis(10);
 /// Slots one engine call can fill, as many as a core of the data plane has.
@@ -31,6 +29,22 @@ const SLOTS: usize = 4_096;
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 /// The seed of the engine's random decisions, and the key of its names.
 const SEED: u64 = 7;
+
+/// SSRC of the publisher's track `track` (0 video, 1 audio).
+const fn published_ssrc(track: usize) -> u32 {
+    0x1000_0000 + track as u32
+}
+
+/// SSRC under which subscriber `number` gets track `track`.
+const fn subscribed_ssrc(number: usize, track: usize) -> u32 {
+    0x5000_0000 + (number * 2 + track) as u32
+}
+
+/// Streams of a peer: MID, kind and SSRC of its two sections.
+fn specs(ssrc: impl Fn(usize) -> u32) -> [StreamSpec; 2] {
+    let video = StreamSpec { mid: "0", kind: MediaKind::Video, ssrc: ssrc(0), rtx: None };
+    [video, StreamSpec { mid: "1", kind: MediaKind::Audio, ssrc: ssrc(1), ..video }]
+}
 
 /// What goes into one call of the engine.
 enum Input {

@@ -1,0 +1,19 @@
+//! Every scenario of the benches once, as small as it can be: the server whole, the minimal SFU on
+//! str0m, the floors. The run itself fails on a lost packet, a wrong payload, a failed join, or when
+//! nothing was checked. Says nothing about speed.
+
+use std::process::Command;
+
+#[test]
+fn every_scenario_runs_and_loses_nothing() {
+    let output = Command::new(env!("CARGO_BIN_EXE_benches")).arg("--smoke").output();
+    let output = output.expect("the benches start");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{why}");
+    for scenario in
+        ["broadcast-video", "broadcast-audio", "conference", "churn", "idle", "saturation"]
+    {
+        assert!(text.contains(&format!("## {scenario}")), "no {scenario} in {text}");
+    }
+}
