@@ -3,7 +3,9 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
 //! a bare `?` and keys of their own.
 
+use crate::assets::{ASSETS, Asset};
 use crate::api::{AccountAction, Action, Protocol, StreamAction};
+use crate::demo::DemoAction;
 use crate::error::ApiError;
 
 /// What a request is for.
@@ -18,8 +20,17 @@ pub enum Target {
     },
     /// An endpoint of the account API.
     Account(AccountAction),
-    /// A file of the page.
+    /// A file of a page.
     Page(PageFile),
+    /// The demo call's presence service.
+    Demo {
+        /// Room.
+        room: String,
+        /// Member.
+        member: String,
+        /// What it does.
+        action: DemoAction,
+    },
     /// GET /metrics.
     Metrics,
     /// GET /healthz.
@@ -50,12 +61,15 @@ pub enum PageFile {
     Script,
     /// style.css.
     Style,
+    /// One of the larger pages.
+    Of(&'static Asset),
 }
 
 /// A path's meaning before its parameters are filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Page(PageFile),
+    DemoMember,
     Metrics,
     Health,
     NewSession,
@@ -123,6 +137,8 @@ const ACCOUNT_PREFIX: &str = "/client/v4/accounts/{account}/calls";
 const PREFIXES: [&str; 2] = ["/v1/apps/{app}", "/apps/{app}"];
 /// Where those of the page's app do.
 const PAGE_PREFIX: &str = "/page/api";
+/// Where the members of the demo call meet.
+const DEMO_MEMBER: &str = "/demo/api/{room}/{member}";
 
 impl Place {
     /// The methods it takes, as an `Allow` header.
@@ -132,6 +148,7 @@ impl Place {
             Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
                 "GET, HEAD"
             }
+            Place::DemoMember => "PUT, DELETE",
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
             Place::Apps => "GET, HEAD, POST",
@@ -192,6 +209,10 @@ impl Routes {
         for (path, place) in PAGES {
             insert(path.to_owned(), place)?;
         }
+        for asset in &ASSETS {
+            insert(asset.path.to_owned(), Place::Page(PageFile::Of(asset)))?;
+        }
+        insert(DEMO_MEMBER.to_owned(), Place::DemoMember)?;
         for prefix in PREFIXES {
             for (path, place) in API.into_iter().chain(STREAMS) {
                 insert(format!("{prefix}{path}"), place)?;
@@ -224,6 +245,14 @@ impl Routes {
                 return Ok(Target::Account(place.account(method, app)));
             }
             Place::Page(file) => return Ok(Target::Page(file)),
+            Place::DemoMember => {
+                let (room, member) = (parameter("room"), parameter("member"));
+                return Ok(Target::Demo {
+                    room: room.unwrap_or_default(),
+                    member: member.unwrap_or_default(),
+                    action: if method == "PUT" { DemoAction::Stay } else { DemoAction::Leave },
+                });
+            }
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
             Place::NewSession => Endpoint::NewSession,
@@ -302,6 +331,7 @@ impl Target {
             Target::Account(AccountAction::ListSessions) => "account_sessions",
             Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
+            Target::Demo { .. } => "demo",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
         }

@@ -23,6 +23,8 @@ mod slots;
 pub mod meter;
 mod metrics;
 mod page;
+mod assets;
+pub mod demo;
 mod start;
 pub mod cli;
 

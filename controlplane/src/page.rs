@@ -24,6 +24,7 @@ pub(crate) fn file(file: PageFile) -> (&'static str, &'static str) {
         PageFile::Index => ("text/html; charset=utf-8", INDEX),
         PageFile::Script => ("text/javascript; charset=utf-8", SCRIPT),
         PageFile::Style => ("text/css; charset=utf-8", STYLE),
+        PageFile::Of(asset) => (asset.kind, asset.text),
     }
 }
 

@@ -19,6 +19,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use crate::api::{self, ACCEPT_POST, AccountAction, Call, SDP, StreamAction, StreamCall};
 use crate::auth::{self, AppIndex, Digest};
 use crate::config::HttpLimits;
+use crate::demo::{self, DemoAction, Rooms};
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -45,6 +46,8 @@ pub(crate) struct Responder {
     pub(crate) account: Option<Digest>,
     /// Whether the page may use the first app.
     pub(crate) page: bool,
+    /// Who is in the demo call.
+    pub(crate) rooms: Rooms,
     /// Whether the server listens on loopback only.
     pub(crate) loopback: bool,
 }
@@ -83,6 +86,9 @@ impl Responder {
     async fn reply(&self, target: Target, request: Request<Incoming>) -> Result<Reply, ApiError> {
         match target {
             Target::Page(file) => Ok(page_file(file)),
+            Target::Demo { room, member, action } => {
+                self.demo(&room, &member, action, request).await
+            }
             Target::Health => Ok(json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))),
             Target::Metrics => Ok(text("text/plain; version=0.0.4", self.metrics.text())),
             Target::Account(action) => self.account(action, request).await,
@@ -109,11 +115,29 @@ impl Responder {
         match id {
             Some(id) => self.node.apps.find(id),
             None => {
-                let authority = request.uri().authority().map(|authority| authority.as_str());
-                page::allowed(self.page, self.loopback, authority, request.headers())?;
+                self.own_page(request)?;
                 self.node.apps.first()
             }
         }
+    }
+
+    /// Whether a request is from the server's own page, which may use the first app.
+    fn own_page(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        page::allowed(self.page, self.loopback, authority, request.headers())
+    }
+
+    /// A request of a member of the demo call.
+    async fn demo(
+        &self,
+        room: &str,
+        member: &str,
+        action: DemoAction,
+        request: Request<Incoming>,
+    ) -> Result<Reply, ApiError> {
+        self.own_page(&request)?;
+        let body = self.body(request).await?;
+        demo::answer(&self.rooms, action, room, member, &body, Instant::now()).map(encode)
     }
 
     async fn call(

@@ -66,7 +66,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn json(status: u16, value: &impl Serialize) -> Self {
+    /// A reply in JSON.
+    pub(crate) fn json(status: u16, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_else(|_| b"{}".to_vec());
         let media_type = Some("application/json");
         Self { status, media_type, headers: Vec::new(), body: body.into() }
