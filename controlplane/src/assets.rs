@@ -23,7 +23,7 @@ macro_rules! asset {
 }
 
 /// Every file. A call's link names its room, so the page stands under all of them.
-pub static ASSETS: [Asset; 15] = [
+pub(crate) static ASSETS: [Asset; 15] = [
     asset!("/demo", HTML, "demo/index.html"),
     asset!("/demo/", HTML, "demo/index.html"),
     asset!("/demo/{room}", HTML, "demo/index.html"),

@@ -102,12 +102,11 @@ impl Rooms {
         }
         let places = rooms.entry(room.to_owned()).or_default();
         places.retain(|place| place.member.id == id || !place.is_gone(now));
+        let full = places.len() >= DEMO_MEMBERS_MAX;
         match places.iter_mut().find(|place| place.member.id == id) {
             Some(place) if !place.opens(&beat.key) => return Err(ApiError::Unauthorized),
             Some(place) => *place = beat.place(id, now),
-            None if places.len() >= DEMO_MEMBERS_MAX => {
-                return Err(ApiError::Full("another member of this room"));
-            }
+            None if full => return Err(ApiError::Full("another member of this room")),
             None => places.push(beat.place(id, now)),
         }
         Ok(places.iter().map(|place| place.member.clone()).collect())
