@@ -3,8 +3,8 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings are not looked at: clients send
 //! a bare `?` and keys of their own.
 
-use crate::assets::{ASSETS, Asset};
 use crate::api::{AccountAction, Action, Protocol, StreamAction};
+use crate::assets::{ASSETS, Asset};
 use crate::demo::DemoAction;
 use crate::error::ApiError;
 

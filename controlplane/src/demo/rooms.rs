@@ -173,7 +173,11 @@ impl Beat {
 
     fn place(self, id: &str, now: Instant) -> Place {
         let Self { key, name, session_id, tracks, muted } = self;
-        Place { member: Member { id: id.to_owned(), name, session_id, tracks, muted }, key, seen: now }
+        Place {
+            member: Member { id: id.to_owned(), name, session_id, tracks, muted },
+            key,
+            seen: now,
+        }
     }
 }
 

@@ -96,6 +96,11 @@ export async function openScreen() {
   return { video, audio: stream.getAudioTracks()[0] };
 }
 
+/** Whether people expect to see a picture of themselves as in a mirror. */
+export const isMirror = (track) => Boolean(track)
+  && track.getSettings().facingMode !== 'environment'
+  && !('CanvasCaptureMediaStreamTrack' in window && track instanceof CanvasCaptureMediaStreamTrack);
+
 /** A moving picture with a clock and the member's name. */
 export function testPicture(size, name) {
   const { width, height } = SIZES[size];

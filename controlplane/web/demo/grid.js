@@ -2,13 +2,18 @@
 // of speech and quality. Finds the arrangement in which they are largest. Elements are kept from
 // one look to the next, so that pictures never flicker.
 
-import { CAMERA, MICROPHONE, SCREEN, SCREEN_SOUND } from './devices.js';
+import {
+  CAMERA, MICROPHONE, SCREEN, SCREEN_SOUND, isMirror,
+} from './devices.js';
 
 const $ = (id) => document.getElementById(id);
 /** Width by height of a tile. */
 const RATIO = 16 / 9;
 /** Space between tiles in pixels, as in the style sheet. */
 const GAP = 8;
+/** Width of a tile below a shared screen in pixels: the least and the most. */
+const STRIP_LEAST = 104;
+const STRIP_MOST = 200;
 /** Hues of the circles that stand for members without a picture. */
 const HUES = 360;
 
@@ -89,6 +94,7 @@ class Tile {
     const { tracks, shows, name, own, muted } = member;
     const picture = this.isScreen ? SCREEN : CAMERA;
     play(this.video, tracks.get(picture) ?? null);
+    this.element.classList.toggle('mirror', own && !this.isScreen && isMirror(tracks.get(CAMERA)));
     if (!own) play(this.#audio, tracks.get(this.isScreen ? SCREEN_SOUND : MICROPHONE) ?? null);
     this.element.classList.toggle('dark', !tracks.has(picture));
     const waits = shows.has(picture) && !tracks.has(picture);
@@ -193,8 +199,7 @@ export class Grid {
     const { width, height } = room();
     $('stage').classList.toggle('presents', Boolean(screen));
     for (const tile of tiles) tile.element.classList.toggle('main', tile === screen);
-    const strip = width >= 640 ? 200 : 120;
-    const tile = screen ? strip : columns(tiles.length, width, height);
+    const tile = screen ? strip(tiles.length - 1, width) : columns(tiles.length, width, height);
     this.#list.style.setProperty('--tile', `${Math.floor(tile)}px`);
     this.#report(tiles);
   }
@@ -225,6 +230,12 @@ function room() {
     width: stage.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight),
     height: stage.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom) - alone,
   };
+}
+
+/** The width of so many tiles below a screen that is shared: one row, as long as that is legible. */
+function strip(count, width) {
+  const even = (width - GAP * (count - 1)) / count;
+  return Math.max(STRIP_LEAST, Math.min(STRIP_MOST, even));
 }
 
 /** The greatest width of so many tiles in a room of this size; when it would be less than half of

@@ -2,7 +2,7 @@
 // one, so that who lacks one can still join with the other, or with neither.
 
 import {
-  CAMERA, MICROPHONE, explain, list, openCamera, openMicrophone, testPicture,
+  CAMERA, MICROPHONE, explain, isMirror, list, openCamera, openMicrophone, testPicture,
 } from './devices.js';
 
 const $ = (id) => document.getElementById(id);
@@ -92,6 +92,7 @@ export class Lobby {
     const preview = $('preview');
     preview.srcObject = camera ? new MediaStream([camera]) : null;
     preview.hidden = !camera;
+    preview.classList.toggle('mirror', isMirror(camera));
     $('preview-text').hidden = Boolean(camera);
     const [mic, cam] = [this.#tracks.has(MICROPHONE), Boolean(camera)];
     device($('lobby-mic'), 'mic', !mic, mic ? 'Turn the microphone off' : 'Turn the microphone on');
