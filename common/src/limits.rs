@@ -11,6 +11,13 @@ pub const SUBSCRIPTIONS_MAX: usize = 1 << 20;
 /// Streams (WHIP, WHEP) of one app that are published or watched at a time. Chosen: more than a
 /// node has room to receive.
 pub const STREAMS_PER_APP_MAX: usize = 4_096;
+/// Rooms of the demo call that somebody is in. Chosen: far more than a demonstration has.
+pub const DEMO_ROOMS_MAX: usize = 256;
+/// Members of one room of the demo call. Chosen: as many pictures as a screen has places for.
+pub const DEMO_MEMBERS_MAX: usize = 16;
+/// A member of the demo call that asked nothing for this long is gone. Chosen: its page asks every
+/// second, and every few in a network that is being changed.
+pub const DEMO_SILENCE: Duration = Duration::from_secs(12);
 /// Most cores of one data plane; chosen: core sets are 64-bit masks.
 pub const CORES_MAX: usize = 64;
 /// Remote addresses one peer may hold at a time (candidate pairs that passed a check).

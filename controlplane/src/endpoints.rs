@@ -4,6 +4,8 @@
 //! send a bare `?` and keys of their own.
 
 use crate::api::{AccountAction, Action, Protocol, StreamAction};
+use crate::assets::{ASSETS, Asset};
+use crate::demo::DemoAction;
 use crate::error::ApiError;
 
 /// What a request is for.
@@ -18,8 +20,17 @@ pub enum Target {
     },
     /// An endpoint of the account API.
     Account(AccountAction),
-    /// A file of the page.
-    Page(PageFile),
+    /// A file of a page.
+    Page(&'static Asset),
+    /// The demo call's presence service.
+    Demo {
+        /// Room.
+        room: String,
+        /// Member.
+        member: String,
+        /// What it does.
+        action: DemoAction,
+    },
     /// GET /metrics.
     Metrics,
     /// GET /healthz.
@@ -43,28 +54,13 @@ pub enum Endpoint {
     Usage,
 }
 
-/// Files of the page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PageFile {
-    /// index.html.
-    Index,
-    /// app.js.
-    Script,
-    /// style.css.
-    Style,
-    /// docs.html.
-    Docs,
-    /// docs.js.
-    DocsScript,
-    /// docs.css.
-    DocsStyle,
-}
-
 /// A path's meaning before its parameters are filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     /// A file of a page.
-    Page(PageFile),
+    Page(&'static Asset),
+    /// A member of a room of the demo call.
+    DemoMember,
     /// The metrics.
     Metrics,
     /// Whether the server is alive.
@@ -97,15 +93,8 @@ pub(crate) enum Place {
     Sessions,
 }
 
-/// Paths outside the API.
-const PAGES: [(&str, Place); 10] = [
-    ("/", Place::Page(PageFile::Index)),
-    ("/index.html", Place::Page(PageFile::Index)),
-    ("/app.js", Place::Page(PageFile::Script)),
-    ("/style.css", Place::Page(PageFile::Style)),
-    ("/docs", Place::Page(PageFile::Docs)),
-    ("/docs.js", Place::Page(PageFile::DocsScript)),
-    ("/docs.css", Place::Page(PageFile::DocsStyle)),
+/// Paths outside the API, other than the files of pages.
+const OWN: [(&str, Place); 3] = [
     ("/v1/openapi.json", Place::OpenApi),
     ("/metrics", Place::Metrics),
     ("/healthz", Place::Health),
@@ -152,6 +141,8 @@ const ACCOUNT_PREFIX: &str = "/client/v4/accounts/{account}/calls";
 const PREFIXES: [&str; 2] = ["/v1/apps/{app}", "/apps/{app}"];
 /// Where those of the page's app do.
 const PAGE_PREFIX: &str = "/page/api";
+/// Where the members of the demo call meet.
+const DEMO_MEMBER: &str = "/demo/api/{room}/{member}";
 
 impl Place {
     /// The methods it takes, as an `Allow` header.
@@ -162,6 +153,7 @@ impl Place {
             Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
                 "GET, HEAD"
             }
+            Place::DemoMember => "PUT, DELETE",
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
             Place::Apps => "GET, HEAD, POST",
@@ -184,7 +176,11 @@ impl Place {
     /// What it belongs to, as the document groups its operations.
     pub(crate) fn group(self) -> &'static str {
         match self {
-            Place::Page(_) | Place::Metrics | Place::Health | Place::OpenApi => "Server",
+            Place::Page(_)
+            | Place::DemoMember
+            | Place::Metrics
+            | Place::Health
+            | Place::OpenApi => "Server",
             Place::NewSession | Place::Session(Action::Read) | Place::IceServers => "Sessions",
             Place::Usage => "Usage",
             Place::Session(
@@ -218,9 +214,9 @@ impl Place {
 /// The paths that the document of the API describes: all but the files of pages, the page's own
 /// way to the API, and the second spelling without the version.
 pub(crate) fn documented() -> impl Iterator<Item = (String, Place)> {
-    let own = PAGES.into_iter().filter(|(_, place)| !matches!(place, Place::Page(_)));
     let below_app = API.into_iter().chain(STREAMS);
-    own.map(|(path, place)| (path.to_owned(), place))
+    OWN.into_iter()
+        .map(|(path, place)| (path.to_owned(), place))
         .chain(below_app.map(|(path, place)| (format!("{}{path}", PREFIXES[0]), place)))
         .chain(ACCOUNT.into_iter().map(|(path, place)| (format!("{ACCOUNT_PREFIX}{path}"), place)))
 }
@@ -252,9 +248,13 @@ impl Routes {
         let mut insert = |path: String, place: Place| {
             router.insert(path, place).map_err(|error| RouteError(error.to_string()))
         };
-        for (path, place) in PAGES {
+        for (path, place) in OWN {
             insert(path.to_owned(), place)?;
         }
+        for asset in &ASSETS {
+            insert(asset.path.to_owned(), Place::Page(asset))?;
+        }
+        insert(DEMO_MEMBER.to_owned(), Place::DemoMember)?;
         for prefix in PREFIXES {
             for (path, place) in API.into_iter().chain(STREAMS) {
                 insert(format!("{prefix}{path}"), place)?;
@@ -286,7 +286,15 @@ impl Routes {
                 let app = parameter("app").unwrap_or_default();
                 return Ok(Target::Account(place.account(method, app)));
             }
-            Place::Page(file) => return Ok(Target::Page(file)),
+            Place::Page(asset) => return Ok(Target::Page(asset)),
+            Place::DemoMember => {
+                let (room, member) = (parameter("room"), parameter("member"));
+                return Ok(Target::Demo {
+                    room: room.unwrap_or_default(),
+                    member: member.unwrap_or_default(),
+                    action: if method == "PUT" { DemoAction::Stay } else { DemoAction::Leave },
+                });
+            }
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
             Place::OpenApi => return Ok(Target::OpenApi),
@@ -366,6 +374,7 @@ impl Target {
             Target::Account(AccountAction::ListSessions) => "account_sessions",
             Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
+            Target::Demo { .. } => "demo",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
             Target::OpenApi => "openapi",

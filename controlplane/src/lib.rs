@@ -26,6 +26,8 @@ mod metrics;
 mod openapi;
 mod page;
 mod host;
+mod assets;
+pub mod demo;
 mod start;
 pub mod cli;
 

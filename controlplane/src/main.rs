@@ -99,6 +99,7 @@ fn write_banner(
     let announced: Vec<String> = running.announced.iter().map(ToString::to_string).collect();
     writeln!(out, "Fanfall {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  page       {base}/")?;
+    writeln!(out, "  call       {base}/demo")?;
     writeln!(out, "  API        {base}/v1/apps/")?;
     let tcp = if running.media_tcp { ", TCP too" } else { "" };
     writeln!(out, "  media      UDP port {}{tcp}, {} cores", running.media_port, running.cores)?;

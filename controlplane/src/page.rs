@@ -1,4 +1,4 @@
-//! The page at `/` and the guard of its same-origin proxy.
+//! What the server's pages may load, and the guard of their same-origin proxy.
 //!
 //! The proxy lets the page use the first app without its secret, so it must not be usable by pages
 //! of other sites open in the same browser: [`allowed`] refuses every request that is not from the
@@ -7,31 +7,11 @@
 use hyper::HeaderMap;
 use hyper::header::{HOST, ORIGIN};
 
-use crate::endpoints::PageFile;
 use crate::error::ApiError;
-
-const INDEX: &str = include_str!("../web/index.html");
-const SCRIPT: &str = include_str!("../web/app.js");
-const STYLE: &str = include_str!("../web/style.css");
-const DOCS: &str = include_str!("../web/docs.html");
-const DOCS_SCRIPT: &str = include_str!("../web/docs.js");
-const DOCS_STYLE: &str = include_str!("../web/docs.css");
 
 /// What the page may load: nothing but itself.
 pub(crate) const POLICY: &str = "default-src 'self'; media-src 'self' blob: mediastream:; \
      img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-
-/// A file's content type and text.
-pub(crate) fn file(file: PageFile) -> (&'static str, &'static str) {
-    match file {
-        PageFile::Index => ("text/html; charset=utf-8", INDEX),
-        PageFile::Script => ("text/javascript; charset=utf-8", SCRIPT),
-        PageFile::Style => ("text/css; charset=utf-8", STYLE),
-        PageFile::Docs => ("text/html; charset=utf-8", DOCS),
-        PageFile::DocsScript => ("text/javascript; charset=utf-8", DOCS_SCRIPT),
-        PageFile::DocsStyle => ("text/css; charset=utf-8", DOCS_STYLE),
-    }
-}
 
 /// Whether a request to the page's proxy may pass.
 ///

@@ -17,8 +17,10 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::api::{self, ACCEPT_POST, AccountAction, Call, SDP, StreamAction, StreamCall};
+use crate::assets::Asset;
 use crate::auth::{self, AppIndex, Digest};
 use crate::config::HttpLimits;
+use crate::demo::{self, DemoAction, Rooms};
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -47,6 +49,8 @@ pub(crate) struct Responder {
     pub(crate) account: Option<Digest>,
     /// Whether the page may use the first app.
     pub(crate) page: bool,
+    /// Who is in the demo call.
+    pub(crate) rooms: Rooms,
     /// Whether the server listens on loopback only.
     pub(crate) loopback: bool,
 }
@@ -84,7 +88,10 @@ impl Responder {
 
     async fn reply(&self, target: Target, request: Request<Incoming>) -> Result<Reply, ApiError> {
         match target {
-            Target::Page(file) => Ok(page_file(file)),
+            Target::Page(asset) => Ok(page_file(asset)),
+            Target::Demo { room, member, action } => {
+                self.demo(&room, &member, action, request).await
+            }
             Target::Health => {
                 let reply = api::Reply::json(200, &HealthReply { status: "ok" });
                 Ok(encode(reply))
@@ -117,11 +124,29 @@ impl Responder {
         match id {
             Some(id) => self.node.apps.find(id),
             None => {
-                let authority = request.uri().authority().map(|authority| authority.as_str());
-                page::allowed(self.page, self.loopback, authority, request.headers())?;
+                self.own_page(request)?;
                 self.node.apps.first()
             }
         }
+    }
+
+    /// Whether a request is from the server's own page, which may use the first app.
+    fn own_page(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        page::allowed(self.page, self.loopback, authority, request.headers())
+    }
+
+    /// A request of a member of the demo call.
+    async fn demo(
+        &self,
+        room: &str,
+        member: &str,
+        action: DemoAction,
+        request: Request<Incoming>,
+    ) -> Result<Reply, ApiError> {
+        self.own_page(&request)?;
+        let body = self.body(request).await?;
+        demo::answer(&self.rooms, action, room, member, &body, Instant::now()).map(encode)
     }
 
     async fn call(
@@ -300,11 +325,10 @@ fn text(kind: &'static str, body: String) -> Reply {
     reply
 }
 
-fn page_file(file: crate::endpoints::PageFile) -> Reply {
-    let (kind, content) = page::file(file);
-    let mut reply = Response::new(Full::new(Bytes::from_static(content.as_bytes())));
+fn page_file(asset: &Asset) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from_static(asset.text.as_bytes())));
     let headers = reply.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
     reply

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
+use crate::demo::Rooms;
 use crate::endpoints::{RouteError, Routes};
 use crate::host::Host;
 use crate::metrics::Metrics;
@@ -146,6 +147,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         limits: config.limits,
         account: config.account_token.as_ref().map(|token| sha256(token.0.as_bytes())),
         page: config.page,
+        rooms: Rooms::default(),
         loopback: http_addr.ip().is_loopback(),
     });
     let events = EventThread::start(node.clone())?;

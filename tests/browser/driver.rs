@@ -141,6 +141,14 @@ impl Browser for Driver {
         self.send("POST", &format!("/session/{}/execute/async", self.session), &body)
     }
 
+    fn resize(&self, window: &str, width: u32, height: u32) {
+        self.switch(window);
+        let params =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        self.command("POST", "goog/cdp/execute", &command);
+    }
+
     fn screenshot(&self, window: &str) -> String {
         self.switch(window);
         self.command("GET", "screenshot", &json!({})).as_str().unwrap().to_owned()

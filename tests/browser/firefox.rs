@@ -133,6 +133,12 @@ impl Browser for Firefox {
         serde_json::from_str(value).map_err(|error| error.to_string())
     }
 
+    fn resize(&self, window: &str, width: u32, height: u32) {
+        let viewport = json!({ "width": width, "height": height });
+        let params = json!({ "context": window, "viewport": viewport });
+        self.command("browsingContext.setViewport", params).unwrap();
+    }
+
     fn screenshot(&self, window: &str) -> String {
         let params = json!({ "context": window });
         let picture = self.command("browsingContext.captureScreenshot", params).unwrap();

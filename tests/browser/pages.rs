@@ -29,6 +29,9 @@ pub(crate) trait Browser {
     /// Runs a script whose last argument is a callback that takes its result.
     fn script(&self, window: &str, script: &str, arguments: &[Value]) -> Result<Value, String>;
 
+    /// Gives a window's page a size in CSS pixels: less than a window can have, too.
+    fn resize(&self, window: &str, width: u32, height: u32);
+
     /// A picture of a window, PNG in base64.
     fn screenshot(&self, window: &str) -> String;
 }
@@ -185,6 +188,11 @@ impl Page {
             fields.filter_map(Value::as_f64).sum()
         };
         Received { frames: sum("video", "frames"), audio: sum("audio", "packets") }
+    }
+
+    /// Gives the page a size in CSS pixels.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        self.browser.resize(&self.window, width, height);
     }
 
     /// Writes a picture of the window to the folder for screenshots, if there is one.

@@ -35,6 +35,7 @@ mod talking;
 mod watching;
 
 mod broadcast;
+mod calls;
 mod echo;
 mod matrix;
 mod party;

@@ -154,7 +154,7 @@ pub(super) const SETTINGS: [Setting; 16] = [
         "FANFALL_PAGE",
         "on|off",
         false,
-        "Let the page at / use the first app without its secret. Default: on when the API is bound \
-         to loopback, else off",
+        "Let the pages at / and /demo use the first app without its secret. Default: on when the \
+         API is bound to loopback, else off",
     ),
 ];

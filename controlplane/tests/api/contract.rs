@@ -133,6 +133,33 @@ fn the_page_reaches_the_api_only_from_its_own_origin() {
 }
 
 #[test]
+fn members_of_the_demo_call_meet_under_its_own_origin() {
+    let server = Server::start();
+    for path in ["/demo", "/demo/", "/demo/some-room", "/demo/assets/main.js"] {
+        let file = server.send("GET", path, "", "");
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.headers["content-security-policy"].starts_with("default-src 'self';"));
+    }
+    let beat = r#"{"key": "k", "name": "Ada", "sessionId": "5e55", "muted": true,
+        "tracks": [{"trackName": "t", "source": "camera"}]}"#;
+    let put = |path: &str, headers: &str| server.send("PUT", path, headers, beat);
+    let here = put("/demo/api/room/a", "").ok();
+    let ada = json!({ "id": "a", "name": "Ada", "sessionId": "5e55", "muted": true,
+        "tracks": [{ "trackName": "t", "source": "camera" }] });
+    assert_eq!(here, json!({ "members": [ada] }));
+    let foreign = put("/demo/api/room/b", "Origin: https://evil.example\r\n");
+    assert_eq!(foreign.error(), (404, "not_found".to_owned()));
+    let wrong = server.send("PUT", "/demo/api/room/b", "", r#"{"key": "k", "name": 5}"#);
+    assert_eq!(wrong.error(), (400, "decoding_error".to_owned()));
+    let leave = |key: &str| {
+        server.send("DELETE", "/demo/api/room/a", "", &json!({ "key": key }).to_string())
+    };
+    assert_eq!(leave("another").error().0, 401);
+    assert_eq!(leave("k").status, 200);
+    assert_eq!(put("/demo/api/room/b", "").ok()["members"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn health_and_metrics_answer() {
     let server = Server::start();
     server.session();
