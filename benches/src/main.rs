@@ -37,6 +37,8 @@ enum Command {
     /// Measures one publisher of a data channel and N subscribers, then the same with one that stops
     /// reading.
     Channels(ChannelArguments),
+    /// Puts the reports of several calls (`--out`) together: same build, machine and kernel.
+    Merge(MergeArguments),
     /// Runs a data plane without control plane; started by `channels`, driven over stdin and stdout.
     Serve(ServeArguments),
     /// Runs the whole server; started by the scenarios.
@@ -84,6 +86,17 @@ pub(crate) struct RunArguments {
     /// Driver of Fanfall's data plane.
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     driver: Driver,
+}
+
+/// What `merge` puts together.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MergeArguments {
+    /// The baseline.json of each call. Runs of one scenario with one server are lined up.
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Folder to write baseline.json, .md and .svg to.
+    #[arg(long)]
+    out: Option<String>,
 }
 
 /// What `node` does.
@@ -169,6 +182,7 @@ fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Some(Command::Channels(arguments)) => channels::run(&arguments),
+        Some(Command::Merge(arguments)) => run::merge(&arguments),
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Node(arguments)) => node::run(&arguments),
         Some(Command::PeerStr0m) => peers::str0m::run(),
