@@ -157,9 +157,13 @@ pub(crate) struct StageArguments {
     /// Number of subscribers; each gets both tracks.
     #[arg(long, default_value_t = 200)]
     subscribers: usize,
-    /// Counted (virtual) time in seconds, after ten seconds of warm-up, in which estimates settle.
+    /// Counted (virtual) time in seconds.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// Media flows so many seconds before anything is counted: key frames, first reports; estimates
+    /// have settled after ten.
+    #[arg(long, default_value_t = 10)]
+    warm_up: u64,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +180,11 @@ pub(crate) enum Method {
     Plain,
     /// The packets of a burst to one destination as one message with segmentation offload.
     Gso,
+}
+
+/// How this program was built.
+pub(crate) fn build() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
 }
 
 fn main() -> Outcome<()> {

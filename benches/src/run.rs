@@ -126,7 +126,7 @@ fn facts() -> Vec<(String, String)> {
         ("load before", read("/proc/loadavg").trim().to_owned()),
         ("commit", commit.unwrap_or_default()),
         ("command", format!("cargo xtask bench {}", arguments.join(" "))),
-        ("build", if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()),
+        ("build", crate::build().to_owned()),
     ];
     facts.map(|(name, text)| (name.to_owned(), text)).into()
 }
