@@ -117,9 +117,14 @@ fn facts() -> Vec<(String, String)> {
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let processors = info.lines().filter(|line| line.starts_with("processor")).count();
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit =
+        Command::new("git").args(["describe", "--always", "--dirty", "--exclude", "*"]).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Where it is written is nobody else's business.
+    if let Some(place) = arguments.iter().position(|one| one == "--out") {
+        arguments.drain(place..arguments.len().min(place + 2));
+    }
     let facts = [
         ("machine", format!("{processors} x {}", model.unwrap_or("unknown processor"))),
         ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),

@@ -29,7 +29,8 @@ Commands:
   scoreboard
            the simulated trials of media quality; writes tests/SCOREBOARD.md
   matrix   which client does what, with real clients; writes the table in README.md
-  bench    the load generator, built in release; what follows is passed on to it
+  bench    what a forwarded packet costs, beside the floor and other servers, built in release;
+           what follows is passed on: --help, --peers, --compare, --smoke
   help     this text
 ";
 
