@@ -28,8 +28,8 @@ impl Contender {
     }
 }
 
-/// Runs, prints, writes and compares. Errors: a checked payload was wrong; in a smoke run also any
-/// loss and anything that did not work.
+/// Runs, prints, writes and compares. Errors: a checked payload of Fanfall was wrong; in a smoke run
+/// that of any server, any loss, and anything that did not work.
 pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE)?.1;
     setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors)?;
@@ -169,7 +169,10 @@ fn check(report: &Report, smoke: bool) -> Outcome<()> {
     for row in &report.rows {
         for run in &row.runs {
             let is = |name: &str| run.get(name).unwrap_or(0.0);
-            if is("wrong") > 0.0 {
+            // Other servers are shown, not judged: who loses half of all packets may lose a wrap of the
+            // numbers with them, after which a receiver opens nothing of that stream any more.
+            let judged = smoke || row.server == Kind::Fanfall.name();
+            if judged && is("wrong") > 0.0 {
                 return Err(format!("{}, {}: payloads were wrong", row.scenario, row.server).into());
             }
             let lost = is("loss_percent") > 0.0 || is("failed_joins") > 0.0;
