@@ -2,7 +2,7 @@
 //! that stay. Measured from the first API call: how long until the keys are there, how long
 //! until the first packet, what failed, and what those who stay notice.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ pub(crate) struct Churn {
 struct Noted {
     connected: Vec<Duration>,
     heard: Vec<Duration>,
-    failed: u64,
+    /// Who heard nothing, by the reason.
+    failed: BTreeMap<String, u64>,
 }
 
 /// Joins, stays and leaves, until the last has left.
@@ -69,7 +70,10 @@ pub(crate) fn run(kind: Kind, setup: &Setup, churn: &Churn) -> Outcome<Figures> 
     let own = Usage::of(std::process::id())?.since(&before.1).run.as_secs_f64();
     let mut figures = Figures::default();
     figures.set("joins_per_second", joined as f64 / seconds);
-    figures.set("failed_joins", noted.failed as f64);
+    figures.set("failed_joins", noted.failed.values().sum::<u64>() as f64);
+    for (why, count) in &noted.failed {
+        eprintln!("  {count} left without media: {why}");
+    }
     figures.set("server_ms_per_join", 1e3 * server / joined.max(1) as f64);
     figures.set("server_core_percent", 100.0 * server / time);
     figures.set("generator_core_percent", 100.0 * own / time);
@@ -86,9 +90,8 @@ impl Noted {
         match one.heard {
             Some(heard) => self.heard.push(heard),
             None => {
-                self.failed += 1;
-                let why = one.failure.as_deref().unwrap_or("no reason");
-                eprintln!("left without media: {why}");
+                let why = one.failure.as_deref().unwrap_or("not connected in time");
+                *self.failed.entry(why.to_owned()).or_default() += 1;
             }
         }
     }
