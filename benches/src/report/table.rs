@@ -86,7 +86,8 @@ const HEADLINES: &[(&str, &str, &str, usize)] = &[
     ("idle", "KiB resident per idle subscriber", "kib_per_session", 1),
     ("churn-50", "50 joins/s, first packet after ms, p50", "first_media_ms_p50", 1),
     ("churn-50", "50 joins/s, first packet after ms, p99", "first_media_ms_p99", 1),
-    ("churn-1000", "1,000 joins/s, failed", "failed_joins", 0),
+    ("churn-1000", "1,000 joins/s for 10 s, offered per second", "joins_per_second", 0),
+    ("churn-1000", "1,000 joins/s for 10 s, failed", "failed_joins", 0),
     ("churn-1000", "1,000 joins/s, first packet after ms, p50", "first_media_ms_p50", 1),
     ("churn-1000", "1,000 joins/s, latency p99 of those who stay in ms", "latency_ms_p99", 2),
 ];

@@ -50,11 +50,13 @@ pub(crate) fn run(kind: Kind, setup: &Setup, churn: &Churn) -> Outcome<Figures> 
     let before = (generator.subject.usage()?, Usage::of(std::process::id())?);
     let begin = Instant::now();
     let (mut joined, mut guests, mut noted) = (0u64, VecDeque::new(), Noted::default());
+    let mut joining = Duration::ZERO;
     while begin.elapsed().as_secs_f64() < seconds || !guests.is_empty() {
         let due = (begin.elapsed().as_secs_f64().min(seconds) * rate) as u64;
         // One a turn: joins are offered evenly, as far as the generator keeps up.
         if joined < due {
             joined += 1;
+            joining = begin.elapsed();
             let number = generator.join(0, 1, Arc::clone(&publisher))?;
             guests.push_back((Instant::now() + stay, number));
         }
@@ -69,7 +71,8 @@ pub(crate) fn run(kind: Kind, setup: &Setup, churn: &Churn) -> Outcome<Figures> 
     let server = generator.subject.usage()?.since(&before.0).run.as_secs_f64();
     let own = Usage::of(std::process::id())?.since(&before.1).run.as_secs_f64();
     let mut figures = Figures::default();
-    figures.set("joins_per_second", joined as f64 / seconds);
+    // What was offered; less than was asked for when the generator did not keep up.
+    figures.set("joins_per_second", joined as f64 / joining.as_secs_f64().max(seconds));
     figures.set("failed_joins", noted.failed.values().sum::<u64>() as f64);
     for (why, count) in &noted.failed {
         eprintln!("  {count} left without media: {why}");
