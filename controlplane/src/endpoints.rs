@@ -52,6 +52,8 @@ pub enum Endpoint {
     IceServers,
     /// GET usage.
     Usage,
+    /// GET events.
+    Events,
 }
 
 /// A path's meaning before its parameters are filled in.
@@ -83,6 +85,8 @@ pub(crate) enum Place {
     IceServers,
     /// What an app's sessions sent and received.
     Usage,
+    /// What happens in an app.
+    Events,
     /// The apps of the account.
     Apps,
     /// One of them.
@@ -116,8 +120,9 @@ const API: [(&str, Place); 12] = [
     ("/usage", Place::Usage),
 ];
 
-/// Paths of streams below an app; the page's proxy has none.
-const STREAMS: [(&str, Place); 6] = [
+/// Paths below an app that the page's proxy has not.
+const SECRET: [(&str, Place); 7] = [
+    ("/events", Place::Events),
     ("/streams/{stream}", Place::Stream),
     ("/streams/{stream}/tokens", Place::Tokens),
     ("/whip/{stream}", Place::StreamEndpoint(Protocol::Whip)),
@@ -150,9 +155,11 @@ impl Place {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health => "GET, HEAD",
             Place::OpenApi | Place::IceServers => "GET, HEAD",
-            Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
-                "GET, HEAD"
-            }
+            Place::Session(Action::Read)
+            | Place::Stream
+            | Place::Usage
+            | Place::Events
+            | Place::Sessions => "GET, HEAD",
             Place::DemoMember => "PUT, DELETE",
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
@@ -183,6 +190,7 @@ impl Place {
             | Place::OpenApi => "Server",
             Place::NewSession | Place::Session(Action::Read) | Place::IceServers => "Sessions",
             Place::Usage => "Usage",
+            Place::Events => "Events",
             Place::Session(
                 Action::NewTracks
                 | Action::CloseTracks
@@ -214,7 +222,7 @@ impl Place {
 /// The paths that the document of the API describes: all but the files of pages, the page's own
 /// way to the API, and the second spelling without the version.
 pub(crate) fn documented() -> impl Iterator<Item = (String, Place)> {
-    let below_app = API.into_iter().chain(STREAMS);
+    let below_app = API.into_iter().chain(SECRET);
     OWN.into_iter()
         .map(|(path, place)| (path.to_owned(), place))
         .chain(below_app.map(|(path, place)| (format!("{}{path}", PREFIXES[0]), place)))
@@ -256,7 +264,7 @@ impl Routes {
         }
         insert(DEMO_MEMBER.to_owned(), Place::DemoMember)?;
         for prefix in PREFIXES {
-            for (path, place) in API.into_iter().chain(STREAMS) {
+            for (path, place) in API.into_iter().chain(SECRET) {
                 insert(format!("{prefix}{path}"), place)?;
             }
         }
@@ -301,6 +309,7 @@ impl Routes {
             Place::NewSession => Endpoint::NewSession,
             Place::IceServers => Endpoint::IceServers,
             Place::Usage => Endpoint::Usage,
+            Place::Events => Endpoint::Events,
             Place::Session(action) => {
                 Endpoint::Session(parameter("session").unwrap_or_default(), action)
             }
@@ -353,6 +362,7 @@ impl Endpoint {
             Endpoint::IceServers => "generate_ice_servers",
             Endpoint::Stream(_, action) => action.name(),
             Endpoint::Usage => "usage",
+            Endpoint::Events => "events",
             Endpoint::Session(_, Action::Read) => "session",
             Endpoint::Session(_, Action::NewTracks) => "tracks_new",
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",

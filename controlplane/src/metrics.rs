@@ -122,6 +122,7 @@ impl Collector for NodeCollector {
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
         self.apps(&mut encoder)?;
+        gauge(&mut encoder, "event_streams", "Open event streams", self.0.events.streams())?;
         let help = "Sessions that did not end, connected or not";
         gauge(&mut encoder, "sessions", help, self.0.session_count())?;
         let help = "Published tracks on which somebody speaks";

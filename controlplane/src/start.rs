@@ -15,6 +15,7 @@ use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
 use crate::demo::Rooms;
 use crate::endpoints::{RouteError, Routes};
+use crate::events::{Events, Reason};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::respond::Responder;
@@ -139,7 +140,9 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     if announced.is_empty() {
         return Err(StartError::NothingToAnnounce);
     }
-    let node = Arc::new(Node::new(table, store, plane, announced.clone()));
+    let (stop, stopped) = watch::channel(false);
+    let events = Events::new(stopped.clone());
+    let node = Arc::new(Node::new(table, store, plane, announced.clone(), events));
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
@@ -152,7 +155,6 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     });
     let events = EventThread::start(node.clone())?;
     let https = certificates.is_some();
-    let (stop, stopped) = watch::channel(false);
     let serving = std::thread::Builder::new().name("fanfall-serve".into()).spawn(move || {
         runtime.block_on(server::serve(listener, responder, config.limits, certificates, stopped));
     })?;
@@ -192,7 +194,7 @@ impl Running {
             tracing::error!("the HTTP server ended by a panic");
         }
         if let Some(node) = self.node.take() {
-            node.end_all("server stopped");
+            node.end_all(Reason::ServerStopped);
             node.settle(STOP_MAX);
             drop(self.events.take());
             let meter = node.meter.clone();

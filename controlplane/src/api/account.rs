@@ -130,6 +130,9 @@ async fn rotate(node: &Arc<Node>, uid: String) -> Result<Reply, ApiError> {
         let app = apps::rotate(db, &uid, &digest, unix_time())?;
         if app.is_some() {
             node.apps.rotate(&uid, digest);
+            if let Ok(app) = node.apps.find(&uid) {
+                node.events.end_streams(app);
+            }
         }
         Ok(app)
     });

@@ -22,6 +22,7 @@ mod whep;
 mod ice;
 mod account;
 mod usage;
+mod events;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,7 @@ use crate::error::ApiError;
 use crate::state::{Node, Session};
 
 pub use account::{AccountAction, account, failure};
+pub(crate) use events::{EVENT_STREAM, wanted};
 pub use streams::{ACCEPT_POST, Protocol, SDP, StreamAction, StreamCall, stream};
 
 /// What every handler gets.

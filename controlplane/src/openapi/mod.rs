@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoints::{self, Place};
 use crate::error::ApiError;
+use crate::events::Kind;
 use errors::{api_errors, item_errors};
 use operations::{Body, Operation, operation};
 use schemas::Schemas;
@@ -77,6 +78,7 @@ fn document() -> Value {
             },
         },
         "x-errors": error_table(),
+        "x-events": event_table(),
     })
 }
 
@@ -167,6 +169,13 @@ fn optional((name, about): &(&str, &str), place: &str) -> Value {
         "name": name, "in": place, "required": false, "description": about,
         "schema": { "type": "string" },
     })
+}
+
+/// Every type of events with its meaning and the fields it has beyond those of all.
+fn event_table() -> Vec<Value> {
+    let row =
+        |(name, meaning, fields)| json!({ "type": name, "meaning": meaning, "fields": fields });
+    Kind::ALL.into_iter().map(Kind::parts).map(row).collect()
 }
 
 /// Every code with its meaning and the field it concerns: first those of whole requests, then those

@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::schemas::Schemas;
-use crate::api::{Action, Protocol, SDP};
+use crate::api::{Action, EVENT_STREAM, Protocol, SDP};
 use crate::endpoints::Place;
 use crate::error::ApiError;
 use crate::store::apps::App;
 use crate::wire::{
     AccountFailure, AccountReply, AppRequest, ChannelsReply, ChannelsRequest, CloseRequest,
-    ErrorReply, EstablishReply, EstablishRequest, HealthReply, IceServersReply, NewApp,
-    NewSessionReply, NewSessionRequest, RenegotiateReply, RenegotiateRequest, SessionLine,
+    ErrorReply, EstablishReply, EstablishRequest, Event, HealthReply, IceServersReply, Lost,
+    NewApp, NewSessionReply, NewSessionRequest, RenegotiateReply, RenegotiateRequest, SessionLine,
     SessionReply, StreamReply, TokenReply, TokenRequest, TracksReply, TracksRequest, UsageReply,
 };
 
@@ -186,6 +186,7 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         ])
         .fails(PARAMS)
         .fails(STORE),
+        (Place::Events, "GET") => of_events(schemas),
         (Place::Apps | Place::App | Place::RotateApp | Place::Sessions, _) => {
             of_account(place, method, schemas)?
         }
@@ -218,6 +219,33 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         (Place::StreamSession(protocol), _) => of_stream_session(protocol, method)?.fails(PARAMS),
         _ => return None,
     })
+}
+
+/// The stream of an app's events.
+fn of_events(schemas: &mut Schemas) -> Operation {
+    let event = schemas.reply::<Event>();
+    let lost = schemas.reply::<Lost>();
+    let data = json!({ "oneOf": [schema(&event), schema(&lost)] });
+    let about = "Server-Sent Events, each with an `id`, its type as `event`, and JSON as `data`. \
+        Who reads too slowly gets an event `lost` in the place of what was missed. It lasts until \
+        the client leaves, the server stops or the secret changes.";
+    let mut it = Operation::of_app("events", "Streams what happens in the app", about)
+        .looks_at(&[("types", "Names of types with commas between (`x-events`); all by default")])
+        .replies(Reply {
+            status: 200,
+            about: "Events as they happen.",
+            content: json!({ EVENT_STREAM: { "schema": { "type": "string" }, "x-data": data } }),
+            headers: &[],
+        })
+        .fails(PARAMS)
+        .fails(&[ApiError::Full("")]);
+    it.headers = &[("Last-Event-ID", "Where to go on: the id of the last event that was read")];
+    it
+}
+
+/// The schema of JSON content.
+fn schema(content: &Value) -> &Value {
+    &content["application/json"]["schema"]
 }
 
 /// What the server says of itself.

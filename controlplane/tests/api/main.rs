@@ -21,4 +21,5 @@ mod deploy;
 mod replay;
 mod account;
 mod usage;
+mod events;
 mod coverage;
