@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::event::{Event, SrtpProfile};
 use common::id::{PeerId, TrackId};
+use common::media::Label;
 use crossbeam::channel::RecvTimeoutError;
 
 use super::{Node, Publication, Session, lock};
@@ -106,36 +107,9 @@ fn apply(node: &Node, event: Event) {
             node.plane.release_peer(peer);
         }
         Event::Traffic { peer, received, sent } => node.count_traffic(peer, received, sent),
-        Event::TrackStarted { track } => {
-            node.of_track(track, |session, publication| {
-                if publication.start() {
-                    node.events.tell(session, Kind::TrackStarted, |it| it.of_track(publication));
-                }
-                session.changed();
-            });
-        }
-        Event::AudioLevel { track, level, speaking } => {
-            node.of_track(track, |session, publication| {
-                let kind = match (publication.hear(level, speaking), speaking) {
-                    (false, _) => Kind::AudioLevel,
-                    (true, true) => Kind::SpeakerStarted,
-                    (true, false) => Kind::SpeakerStopped,
-                };
-                node.events.tell(session, kind, |event| {
-                    event.of_track(publication);
-                    event.audio_level = Some(-i16::from(level));
-                });
-            });
-        }
-        Event::Layer { track, rid, available } => {
-            let kind = if available { Kind::LayerAvailable } else { Kind::LayerGone };
-            node.of_track(track, |session, publication| {
-                node.events.tell(session, kind, |event| {
-                    event.of_track(publication);
-                    event.rid = Some(String::from_utf8_lossy(rid.as_bytes()).into_owned());
-                });
-            });
-        }
+        Event::TrackStarted { track } => node.track_started(track),
+        Event::AudioLevel { track, level, speaking } => node.heard(track, level, speaking),
+        Event::Layer { track, rid, available } => node.layer(track, rid, available),
         Event::SctpConnected { peer } => node.association(peer, true),
         Event::SctpClosed { peer } => node.association(peer, false),
         Event::ChannelClosed { channel } => node.channel_closed(channel),
@@ -164,6 +138,39 @@ impl Node {
         if session.connect(peer, profile) {
             self.events.tell(session, Kind::SessionConnected, |_| ());
         }
+    }
+
+    fn track_started(&self, track: TrackId) {
+        self.of_track(track, |session, publication| {
+            if publication.start() {
+                self.events.tell(session, Kind::TrackStarted, |it| it.of_track(publication));
+            }
+            session.changed();
+        });
+    }
+
+    fn heard(&self, track: TrackId, level: u8, speaking: bool) {
+        self.of_track(track, |session, publication| {
+            let kind = match (publication.hear(level, speaking), speaking) {
+                (false, _) => Kind::AudioLevel,
+                (true, true) => Kind::SpeakerStarted,
+                (true, false) => Kind::SpeakerStopped,
+            };
+            self.events.tell(session, kind, |event| {
+                event.of_track(publication);
+                event.audio_level = Some(-i16::from(level));
+            });
+        });
+    }
+
+    fn layer(&self, track: TrackId, rid: Label, available: bool) {
+        let kind = if available { Kind::LayerAvailable } else { Kind::LayerGone };
+        self.of_track(track, |session, publication| {
+            self.events.tell(session, kind, |event| {
+                event.of_track(publication);
+                event.rid = Some(String::from_utf8_lossy(rid.as_bytes()).into_owned());
+            });
+        });
     }
 
     /// Does something with a published track while the directory is held.
