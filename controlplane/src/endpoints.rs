@@ -3,7 +3,7 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings choose nothing here: clients
 //! send a bare `?` and keys of their own.
 
-use crate::api::{AccountAction, Action, Protocol, StreamAction};
+use crate::api::{AccountAction, Action, Protocol, StreamAction, WebhookAction};
 use crate::assets::{ASSETS, Asset};
 use crate::demo::DemoAction;
 use crate::error::ApiError;
@@ -93,6 +93,10 @@ pub(crate) enum Place {
     App,
     /// Where it is given another secret.
     RotateApp,
+    /// The webhooks of one of them.
+    Webhooks,
+    /// One of those.
+    Webhook,
     /// The sessions of all apps.
     Sessions,
 }
@@ -132,10 +136,12 @@ const SECRET: [(&str, Place); 7] = [
 ];
 
 /// Paths of the account API, as far as it is about apps, below its base.
-const ACCOUNT: [(&str, Place); 4] = [
+const ACCOUNT: [(&str, Place); 6] = [
     ("/apps", Place::Apps),
     ("/apps/{app}", Place::App),
     ("/apps/{app}/rotate", Place::RotateApp),
+    ("/apps/{app}/webhooks", Place::Webhooks),
+    ("/apps/{app}/webhooks/{webhook}", Place::Webhook),
     ("/sessions", Place::Sessions),
 ];
 
@@ -163,8 +169,8 @@ impl Place {
             Place::DemoMember => "PUT, DELETE",
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
-            Place::Apps => "GET, HEAD, POST",
-            Place::App => "GET, HEAD, PUT, DELETE",
+            Place::Apps | Place::Webhooks => "GET, HEAD, POST",
+            Place::App | Place::Webhook => "GET, HEAD, PUT, DELETE",
             Place::NewSession
             | Place::Tokens
             | Place::RotateApp
@@ -177,7 +183,7 @@ impl Place {
 
     /// Whether it is of the account API, whose token and replies are others.
     pub(crate) fn is_account(self) -> bool {
-        matches!(self, Place::Apps | Place::App | Place::RotateApp | Place::Sessions)
+        matches!(self.group(), "Account" | "Webhooks")
     }
 
     /// What it belongs to, as the document groups its operations.
@@ -201,13 +207,24 @@ impl Place {
             Place::Stream | Place::Tokens | Place::StreamEndpoint(_) | Place::StreamSession(_) => {
                 "Streams"
             }
+            Place::Webhooks | Place::Webhook => "Webhooks",
             Place::Apps | Place::App | Place::RotateApp | Place::Sessions => "Account",
         }
     }
 
     /// What a method does at a place of the account API.
-    fn account(self, method: &str, app: String) -> AccountAction {
+    fn account(self, method: &str, app: String, webhook: String) -> AccountAction {
         match (self, method) {
+            (Place::Webhooks, "POST") => AccountAction::Webhooks(app, WebhookAction::Create),
+            (Place::Webhooks, _) => AccountAction::Webhooks(app, WebhookAction::List),
+            (Place::Webhook, method) => {
+                let action = match method {
+                    "PUT" => WebhookAction::Update,
+                    "DELETE" => WebhookAction::Delete,
+                    _ => WebhookAction::Read,
+                };
+                AccountAction::Webhooks(app, action(webhook))
+            }
             (Place::Apps, "POST") => AccountAction::CreateApp,
             (Place::Apps, _) => AccountAction::ListApps,
             (Place::RotateApp, _) => AccountAction::RotateApp(app),
@@ -290,9 +307,15 @@ impl Routes {
         let parameter = |name| found.params.get(name).map(str::to_owned);
         let stream = |action| Endpoint::Stream(parameter("stream").unwrap_or_default(), action);
         let endpoint = match place {
-            Place::Apps | Place::App | Place::RotateApp | Place::Sessions => {
-                let app = parameter("app").unwrap_or_default();
-                return Ok(Target::Account(place.account(method, app)));
+            Place::Apps
+            | Place::App
+            | Place::RotateApp
+            | Place::Webhooks
+            | Place::Webhook
+            | Place::Sessions => {
+                let [app, webhook] =
+                    ["app", "webhook"].map(|name| parameter(name).unwrap_or_default());
+                return Ok(Target::Account(place.account(method, app, webhook)));
             }
             Place::Page(asset) => return Ok(Target::Page(asset)),
             Place::DemoMember => {
@@ -382,6 +405,7 @@ impl Target {
         match self {
             Target::Api { endpoint, .. } => endpoint.name(),
             Target::Account(AccountAction::ListSessions) => "account_sessions",
+            Target::Account(AccountAction::Webhooks(..)) => "account_webhooks",
             Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
             Target::Demo { .. } => "demo",

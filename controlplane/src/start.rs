@@ -15,14 +15,14 @@ use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
 use crate::demo::Rooms;
 use crate::endpoints::{RouteError, Routes};
-use crate::events::{Events, Reason};
+use crate::events::{Courier, CourierThread, Events, NodeKey, Reason};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
 use crate::state::{EventThread, Node, announced_addresses};
 use crate::store::apps::{Credentials, digests};
-use crate::store::{Store, StoreError, StoreThread};
+use crate::store::{self, Store, StoreError, StoreThread, webhooks};
 use crate::tls::{Certificates, TlsError};
 
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
@@ -100,6 +100,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: Option<JoinHandle<()>>,
     events: Option<EventThread>,
+    courier: Option<CourierThread>,
     node: Option<Arc<Node>>,
     store: Option<StoreThread>,
 }
@@ -141,8 +142,12 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         return Err(StartError::NothingToAnnounce);
     }
     let (stop, stopped) = watch::channel(false);
-    let events = Events::new(stopped.clone());
+    let (courier, courier_thread) =
+        Courier::start(config.webhooks, config.webhook_private, store.clone())?;
+    let key = NodeKey::new(&store::key(config.state.as_deref(), &random)?);
+    let events = Events::new(stopped.clone(), courier, key);
     let node = Arc::new(Node::new(table, store, plane, announced.clone(), events));
+    serve_webhooks(&node)?;
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
@@ -174,6 +179,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         stop,
         serving: Some(serving),
         events: Some(events),
+        courier: Some(courier_thread),
         node: Some(node),
         store: Some(store_thread),
     })
@@ -197,6 +203,7 @@ impl Running {
             node.end_all(Reason::ServerStopped);
             node.settle(STOP_MAX);
             drop(self.events.take());
+            drop(self.courier.take());
             let meter = node.meter.clone();
             if let Err(error) = node.store.run_blocking(move |db| meter.write(db)) {
                 tracing::error!(%error, "the last usage is not written");
@@ -247,6 +254,17 @@ fn known_apps(config: &Config, store: &Store, random: &SystemRandom) -> Result<K
         stored.push(uid);
     }
     Ok(Known { table, apps, generated, stored })
+}
+
+/// Serves the webhooks that the state has, of apps that there are.
+fn serve_webhooks(node: &Node) -> Result<(), StartError> {
+    for webhook in node.store.run_blocking(|db| webhooks::all(db))? {
+        if let (true, Ok(app)) = (webhook.enabled, node.apps.find(&webhook.app)) {
+            let run = node.random_id().map_err(|_| StartError::Random)?;
+            node.events.add_hook(&node.apps, app, &webhook, run);
+        }
+    }
+    Ok(())
 }
 
 fn media(config: &Config, random: &SystemRandom) -> Result<dataplane::Config, StartError> {

@@ -21,7 +21,7 @@ pub use channels::{
     CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
     ChannelsRequest, EstablishReply, EstablishRequest,
 };
-pub use events::{Event, Lost};
+pub use events::{Event, Lost, NewWebhook, Webhook, WebhookRequest};
 pub use replies::{
     ErrorReply, HealthReply, IceServersReply, NewSessionReply, RenegotiateReply, SessionReply,
     StreamReply, StreamTrack, TokenReply, TokenRequest,

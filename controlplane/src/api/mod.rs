@@ -21,6 +21,7 @@ mod whip;
 mod whep;
 mod ice;
 mod account;
+mod webhooks;
 mod usage;
 mod events;
 
@@ -38,6 +39,7 @@ use crate::state::{Node, Session};
 pub use account::{AccountAction, account, failure};
 pub(crate) use events::{EVENT_STREAM, wanted};
 pub use streams::{ACCEPT_POST, Protocol, SDP, StreamAction, StreamCall, stream};
+pub use webhooks::WebhookAction;
 
 /// What every handler gets.
 #[derive(Clone, Debug)]

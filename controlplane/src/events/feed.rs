@@ -9,6 +9,7 @@ use x509_cert::der::DateTime;
 
 use common::limits::{EVENT_ABSENCE_MAX, EVENT_STREAMS_PER_APP_MAX};
 
+use super::hook::Hook;
 use super::kept::{Kept, Told};
 use super::words::Kind;
 use crate::state::{Session, lock};
@@ -32,8 +33,16 @@ struct Inner {
     streams: usize,
     /// Changes when all streams must end.
     term: u64,
+    hooks: Vec<Arc<Hook>>,
     /// Since when nobody listens, where nobody does.
     idle: Option<Instant>,
+}
+
+impl Inner {
+    /// Who listens changed.
+    fn settle(&mut self, now: Instant) {
+        self.idle = (self.streams == 0 && self.hooks.is_empty()).then_some(now);
+    }
 }
 
 /// What a stream finds.
@@ -48,7 +57,14 @@ pub(super) struct Found {
 impl Feed {
     /// A feed without events.
     pub(super) fn new(run: String, now: Instant) -> Self {
-        let inner = Inner { next: 0, kept: Kept::default(), streams: 0, term: 0, idle: Some(now) };
+        let inner = Inner {
+            next: 0,
+            kept: Kept::default(),
+            streams: 0,
+            term: 0,
+            hooks: Vec::new(),
+            idle: Some(now),
+        };
         Self { run, inner: Mutex::new(inner), news: watch::Sender::new(0) }
     }
 
@@ -73,7 +89,8 @@ impl Feed {
         };
         fill(&mut event);
         let json = serde_json::to_vec(&event).unwrap_or_default().into();
-        let told = Arc::new(Told { number, id: event.id, kind, json });
+        let told = Arc::new(Told { number, id: event.id, kind, json, at: Instant::now() });
+        inner.hooks.iter().for_each(|hook| hook.push(&told));
         inner.kept.push(told);
         drop(inner);
         self.news.send_replace(number + 1);
@@ -106,7 +123,43 @@ impl Feed {
     pub(super) fn close(&self, now: Instant) {
         let mut inner = lock(&self.inner);
         inner.streams = inner.streams.saturating_sub(1);
-        inner.idle = (inner.streams == 0).then_some(now);
+        inner.settle(now);
+    }
+
+    /// Serves a webhook of the app.
+    pub(super) fn add_hook(&self, hook: Arc<Hook>) {
+        let mut inner = lock(&self.inner);
+        inner.hooks.push(hook);
+        inner.idle = None;
+    }
+
+    /// Ends a webhook.
+    pub(super) fn remove_hook(&self, id: &str, now: Instant) {
+        let mut inner = lock(&self.inner);
+        inner.hooks.retain(|hook| {
+            let stays = hook.id != id;
+            if !stays {
+                hook.end();
+            }
+            stays
+        });
+        inner.settle(now);
+    }
+
+    /// How many events wait for a webhook, and why its newest attempt failed, if it did.
+    pub(super) fn hook_state(&self, id: &str) -> Option<(usize, Option<String>)> {
+        lock(&self.inner).hooks.iter().find(|hook| hook.id == id).map(|hook| hook.state())
+    }
+
+    /// Events that wait for webhooks.
+    pub(super) fn pending(&self) -> usize {
+        lock(&self.inner).hooks.iter().map(|hook| hook.state().0).sum()
+    }
+
+    /// Ends whatever listens: the app is no more.
+    pub(super) fn end(&self) {
+        self.end_streams();
+        std::mem::take(&mut lock(&self.inner).hooks).iter().for_each(|hook| hook.end());
     }
 
     /// Ends the streams that are open.

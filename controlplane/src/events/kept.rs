@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use common::limits::{EVENTS_KEPT_BYTES, EVENTS_KEPT_MAX};
@@ -20,6 +21,8 @@ pub(super) struct Told {
     pub(super) kind: Kind,
     /// The event in JSON.
     pub(super) json: Bytes,
+    /// When it happened.
+    pub(super) at: Instant,
 }
 
 /// The queue.
@@ -57,8 +60,7 @@ impl Kept {
     }
 
     /// How many there are.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.events.len()
     }
 
@@ -75,7 +77,13 @@ mod tests {
 
     fn told(number: u64, len: usize) -> Arc<Told> {
         let json = Bytes::from(vec![b'x'; len]);
-        Arc::new(Told { number, id: String::new(), kind: Kind::AudioLevel, json })
+        Arc::new(Told {
+            number,
+            id: String::new(),
+            kind: Kind::AudioLevel,
+            json,
+            at: Instant::now(),
+        })
     }
 
     #[test]

@@ -147,16 +147,24 @@ mod tests {
     use crate::auth::{AppIndex, Apps};
     use crate::config::AppConfig;
     use crate::error::ApiError;
-    use crate::events::{Events, Wanted};
+    use crate::events::{Courier, Events, NodeKey, Wanted, WebhookLimits};
     use crate::state::{Owner, Session};
+    use crate::store::Store;
 
     /// Events of one app, a session of it, and what stops everything.
     fn events() -> (Events, Apps, Session, watch::Sender<bool>) {
         let (stop, stopped) = watch::channel(false);
+        let (store, _thread) = Store::open(None).unwrap();
+        let (courier, _thread) = Courier::start(WebhookLimits::default(), false, store).unwrap();
         let apps = Apps::new(&[AppConfig { id: "app".into(), secret: "0123456789abcdef".into() }]);
         let app = apps.find("app").unwrap();
         let owner = Owner { app, app_id: "app".into(), identifier: "ann".into() };
-        (Events::new(stopped), apps, Session::new(owner, "s".into(), Instant::now()), stop)
+        (
+            Events::new(stopped, courier, NodeKey::new(&[0; 32])),
+            apps,
+            Session::new(owner, "s".into(), Instant::now()),
+            stop,
+        )
     }
 
     fn open(events: &Events, apps: &Apps, last: Option<&str>) -> Result<EventBody, ApiError> {

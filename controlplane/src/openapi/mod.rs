@@ -52,6 +52,7 @@ fn document() -> Value {
             }
         }
     }
+    let webhook = operations::webhook(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -62,6 +63,7 @@ fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
+        "webhooks": { "event": { "post": webhook } },
         "components": {
             "schemas": schemas.components(),
             "securitySchemes": {
@@ -154,6 +156,7 @@ fn parameter(name: &str) -> Value {
         "app" => ("Id of the app", "^[A-Za-z0-9_-]{1,64}$"),
         "session" => ("Id of the session", "^[0-9a-f]{32}$"),
         "account" => ("Any: the server is one account", "^[^/]+$"),
+        "webhook" => ("Id of the webhook", "^[0-9a-f]{32}$"),
         "stream" => ("Name of the stream, of the app's choice", "^[A-Za-z0-9._~-]{1,128}$"),
         _ => ("", ""),
     };

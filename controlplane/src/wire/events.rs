@@ -1,7 +1,7 @@
 //! JSON shapes of events, as streams and webhooks carry them.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::kind_name;
 use crate::events::{Kind, Reason};
@@ -60,4 +60,48 @@ pub struct Lost {
     /// How many events; absent where the server does not know, because it was started since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+}
+
+/// Body of the calls that make or change a webhook.
+#[derive(Clone, Default, Debug, Deserialize, JsonSchema)]
+pub struct WebhookRequest {
+    /// Where events are sent: https, with a public address.
+    pub url: Option<String>,
+    /// Names of the types that are sent; all but `audio.level` by default.
+    pub types: Option<Vec<String>>,
+    /// Whether events are sent now.
+    pub enabled: Option<bool>,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// Its app.
+    pub app_id: String,
+    /// Where events are sent.
+    pub url: String,
+    /// Types that are sent.
+    pub types: Vec<Kind>,
+    /// Whether events are sent. False after its receiver answered 410.
+    pub enabled: bool,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// Events that wait to be delivered.
+    pub pending: usize,
+    /// Why the newest attempt failed, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// A webhook with its secret.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NewWebhook {
+    /// The webhook.
+    #[serde(flatten)]
+    pub webhook: Webhook,
+    /// What its requests are signed with, as libraries for Standard Webhooks take it; shown this once.
+    pub secret: String,
 }
