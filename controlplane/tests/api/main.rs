@@ -22,4 +22,6 @@ mod replay;
 mod account;
 mod usage;
 mod events;
+mod receiver;
+mod webhooks;
 mod coverage;
