@@ -9,6 +9,7 @@ use dataplane::{DataPlane, DriverChoice, DriverKind, Pinning};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::auth::{Apps, sha256};
@@ -119,15 +120,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .thread_name("fanfall-http")
         .enable_all()
         .build()?;
-    let address = config.http;
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| StartError::Listen { address, source })?;
+    let listener = listen(config.http, &runtime)?;
     let http_addr = listener.local_addr()?;
-    let listener = {
-        let _context = runtime.enter();
-        TcpListener::from_std(listener)?
-    };
     let media = media(&config, &random)?;
     let socket_buffer = media.socket_buffer;
     let plane = DataPlane::start(media)?;
@@ -142,10 +136,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         return Err(StartError::NothingToAnnounce);
     }
     let (stop, stopped) = watch::channel(false);
-    let (courier, courier_thread) =
-        Courier::start(config.webhooks, config.webhook_private, store.clone())?;
-    let key = NodeKey::new(&store::key(config.state.as_deref(), &random)?);
-    let events = Events::new(stopped.clone(), courier, key);
+    let (events, courier) = listeners(&config, &store, &random, stopped.clone())?;
     let node = Arc::new(Node::new(table, store, plane, announced.clone(), events));
     serve_webhooks(&node)?;
     let responder = Arc::new(Responder {
@@ -179,7 +170,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         stop,
         serving: Some(serving),
         events: Some(events),
-        courier: Some(courier_thread),
+        courier: Some(courier),
         node: Some(node),
         store: Some(store_thread),
     })
@@ -254,6 +245,27 @@ fn known_apps(config: &Config, store: &Store, random: &SystemRandom) -> Result<K
         stored.push(uid);
     }
     Ok(Known { table, apps, generated, stored })
+}
+
+/// Binds the address of the API.
+fn listen(address: SocketAddr, runtime: &Runtime) -> Result<TcpListener, StartError> {
+    let _context = runtime.enter();
+    std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .and_then(TcpListener::from_std)
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+/// Who may listen to events: nobody yet, and the thread that will serve webhooks.
+fn listeners(
+    config: &Config,
+    store: &Store,
+    random: &SystemRandom,
+    stopped: watch::Receiver<bool>,
+) -> Result<(Events, CourierThread), StartError> {
+    let key = NodeKey::new(&store::key(config.state.as_deref(), random)?);
+    let (courier, thread) = Courier::start(config.webhooks, config.webhook_private, store.clone())?;
+    Ok((Events::new(stopped, courier, key), thread))
 }
 
 /// Serves the webhooks that the state has, of apps that there are.
