@@ -456,6 +456,7 @@ pub(super) fn webhook(schemas: &mut Schemas) -> Value {
             "schema": { "type": "string" } })
     };
     json!({
+        "operationId": "webhook_event",
         "summary": "Tells an event to a webhook",
         "description": "Signed by Standard Webhooks 1.0.0. Events of one webhook come one by one, \
             in their order. One that is not answered with 2xx within 5 seconds comes again, after \
