@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, TrackId};
+use crate::media::Label;
 
 /// Something the control plane wants to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +56,16 @@ pub enum Event {
         level: u8,
         /// Whether that is speech rather than background.
         speaking: bool,
+    },
+    /// An encoding of a simulcast track began to send, or stopped for a second while others of the
+    /// track went on. Told within 50 ms, later while more than half of the event lane waits.
+    Layer {
+        /// The track.
+        track: TrackId,
+        /// Its RID (RFC 8852).
+        rid: Label,
+        /// Whether packets arrive.
+        available: bool,
     },
     /// No packet of `track` arrived for [`crate::limits::TRACK_SILENCE`].
     TrackSilent {

@@ -122,3 +122,19 @@ pub const CHANNEL_EARLY_MAX: usize = 512 << 10;
 const _: () = assert!(CHANNEL_MESSAGE_MAX + CHANNEL_MESSAGE_COST <= CHANNEL_EARLY_MAX);
 /// Channel messages that wait for room in the lane to one other core, in bytes as above.
 pub const CHANNEL_CROSSING_MAX: usize = 4 << 20;
+
+/// Events of one app that a stream can resume from; also those that wait for one webhook.
+/// Chosen: two minutes of a busy call.
+pub const EVENTS_KEPT_MAX: usize = 1_024;
+/// And their bytes. Chosen: an event has 250 to 400 bytes.
+pub const EVENTS_KEPT_BYTES: usize = 256 << 10;
+/// Apps whose events are kept because somebody listens, or did lately. Chosen: with all of them
+/// busy 256 MiB.
+pub const EVENT_APPS_MAX: usize = 1_024;
+/// Event streams of one app that are open at a time. Chosen: the processes of a backend.
+pub const EVENT_STREAMS_PER_APP_MAX: usize = 32;
+/// Event streams of a node. Chosen: an eighth of the API's connections.
+pub const EVENT_STREAMS_MAX: usize = 1_024;
+/// How long the events of an app are kept that nobody listens to any more: what a stream that broke
+/// off can resume from. Chosen: a backend's restart.
+pub const EVENT_ABSENCE_MAX: Duration = Duration::from_secs(300);

@@ -3,7 +3,7 @@
 //! `server.rs` asks [`Routes::find`] for each request. Query strings choose nothing here: clients
 //! send a bare `?` and keys of their own.
 
-use crate::api::{AccountAction, Action, Protocol, StreamAction};
+use crate::api::{AccountAction, Action, Protocol, StreamAction, WebhookAction};
 use crate::assets::{ASSETS, Asset};
 use crate::demo::DemoAction;
 use crate::error::ApiError;
@@ -52,6 +52,8 @@ pub enum Endpoint {
     IceServers,
     /// GET usage.
     Usage,
+    /// GET events.
+    Events,
 }
 
 /// A path's meaning before its parameters are filled in.
@@ -83,12 +85,18 @@ pub(crate) enum Place {
     IceServers,
     /// What an app's sessions sent and received.
     Usage,
+    /// What happens in an app.
+    Events,
     /// The apps of the account.
     Apps,
     /// One of them.
     App,
     /// Where it is given another secret.
     RotateApp,
+    /// The webhooks of one of them.
+    Webhooks,
+    /// One of those.
+    Webhook,
     /// The sessions of all apps.
     Sessions,
 }
@@ -116,8 +124,9 @@ const API: [(&str, Place); 12] = [
     ("/usage", Place::Usage),
 ];
 
-/// Paths of streams below an app; the page's proxy has none.
-const STREAMS: [(&str, Place); 6] = [
+/// Paths below an app that the page's proxy has not.
+const SECRET: [(&str, Place); 7] = [
+    ("/events", Place::Events),
     ("/streams/{stream}", Place::Stream),
     ("/streams/{stream}/tokens", Place::Tokens),
     ("/whip/{stream}", Place::StreamEndpoint(Protocol::Whip)),
@@ -127,10 +136,12 @@ const STREAMS: [(&str, Place); 6] = [
 ];
 
 /// Paths of the account API, as far as it is about apps, below its base.
-const ACCOUNT: [(&str, Place); 4] = [
+const ACCOUNT: [(&str, Place); 6] = [
     ("/apps", Place::Apps),
     ("/apps/{app}", Place::App),
     ("/apps/{app}/rotate", Place::RotateApp),
+    ("/apps/{app}/webhooks", Place::Webhooks),
+    ("/apps/{app}/webhooks/{webhook}", Place::Webhook),
     ("/sessions", Place::Sessions),
 ];
 
@@ -150,14 +161,16 @@ impl Place {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health => "GET, HEAD",
             Place::OpenApi | Place::IceServers => "GET, HEAD",
-            Place::Session(Action::Read) | Place::Stream | Place::Usage | Place::Sessions => {
-                "GET, HEAD"
-            }
+            Place::Session(Action::Read)
+            | Place::Stream
+            | Place::Usage
+            | Place::Events
+            | Place::Sessions => "GET, HEAD",
             Place::DemoMember => "PUT, DELETE",
             Place::StreamEndpoint(_) => "OPTIONS, GET, HEAD, POST",
             Place::StreamSession(_) => "OPTIONS, GET, HEAD, PATCH, DELETE",
-            Place::Apps => "GET, HEAD, POST",
-            Place::App => "GET, HEAD, PUT, DELETE",
+            Place::Apps | Place::Webhooks => "GET, HEAD, POST",
+            Place::App | Place::Webhook => "GET, HEAD, PUT, DELETE",
             Place::NewSession
             | Place::Tokens
             | Place::RotateApp
@@ -170,7 +183,7 @@ impl Place {
 
     /// Whether it is of the account API, whose token and replies are others.
     pub(crate) fn is_account(self) -> bool {
-        matches!(self, Place::Apps | Place::App | Place::RotateApp | Place::Sessions)
+        matches!(self.group(), "Account" | "Webhooks")
     }
 
     /// What it belongs to, as the document groups its operations.
@@ -183,6 +196,7 @@ impl Place {
             | Place::OpenApi => "Server",
             Place::NewSession | Place::Session(Action::Read) | Place::IceServers => "Sessions",
             Place::Usage => "Usage",
+            Place::Events => "Events",
             Place::Session(
                 Action::NewTracks
                 | Action::CloseTracks
@@ -193,13 +207,24 @@ impl Place {
             Place::Stream | Place::Tokens | Place::StreamEndpoint(_) | Place::StreamSession(_) => {
                 "Streams"
             }
+            Place::Webhooks | Place::Webhook => "Webhooks",
             Place::Apps | Place::App | Place::RotateApp | Place::Sessions => "Account",
         }
     }
 
     /// What a method does at a place of the account API.
-    fn account(self, method: &str, app: String) -> AccountAction {
+    fn account(self, method: &str, app: String, webhook: String) -> AccountAction {
         match (self, method) {
+            (Place::Webhooks, "POST") => AccountAction::Webhooks(app, WebhookAction::Create),
+            (Place::Webhooks, _) => AccountAction::Webhooks(app, WebhookAction::List),
+            (Place::Webhook, method) => {
+                let action = match method {
+                    "PUT" => WebhookAction::Update,
+                    "DELETE" => WebhookAction::Delete,
+                    _ => WebhookAction::Read,
+                };
+                AccountAction::Webhooks(app, action(webhook))
+            }
             (Place::Apps, "POST") => AccountAction::CreateApp,
             (Place::Apps, _) => AccountAction::ListApps,
             (Place::RotateApp, _) => AccountAction::RotateApp(app),
@@ -214,7 +239,7 @@ impl Place {
 /// The paths that the document of the API describes: all but the files of pages, the page's own
 /// way to the API, and the second spelling without the version.
 pub(crate) fn documented() -> impl Iterator<Item = (String, Place)> {
-    let below_app = API.into_iter().chain(STREAMS);
+    let below_app = API.into_iter().chain(SECRET);
     OWN.into_iter()
         .map(|(path, place)| (path.to_owned(), place))
         .chain(below_app.map(|(path, place)| (format!("{}{path}", PREFIXES[0]), place)))
@@ -256,7 +281,7 @@ impl Routes {
         }
         insert(DEMO_MEMBER.to_owned(), Place::DemoMember)?;
         for prefix in PREFIXES {
-            for (path, place) in API.into_iter().chain(STREAMS) {
+            for (path, place) in API.into_iter().chain(SECRET) {
                 insert(format!("{prefix}{path}"), place)?;
             }
         }
@@ -282,9 +307,15 @@ impl Routes {
         let parameter = |name| found.params.get(name).map(str::to_owned);
         let stream = |action| Endpoint::Stream(parameter("stream").unwrap_or_default(), action);
         let endpoint = match place {
-            Place::Apps | Place::App | Place::RotateApp | Place::Sessions => {
-                let app = parameter("app").unwrap_or_default();
-                return Ok(Target::Account(place.account(method, app)));
+            Place::Apps
+            | Place::App
+            | Place::RotateApp
+            | Place::Webhooks
+            | Place::Webhook
+            | Place::Sessions => {
+                let [app, webhook] =
+                    ["app", "webhook"].map(|name| parameter(name).unwrap_or_default());
+                return Ok(Target::Account(place.account(method, app, webhook)));
             }
             Place::Page(asset) => return Ok(Target::Page(asset)),
             Place::DemoMember => {
@@ -301,6 +332,7 @@ impl Routes {
             Place::NewSession => Endpoint::NewSession,
             Place::IceServers => Endpoint::IceServers,
             Place::Usage => Endpoint::Usage,
+            Place::Events => Endpoint::Events,
             Place::Session(action) => {
                 Endpoint::Session(parameter("session").unwrap_or_default(), action)
             }
@@ -353,6 +385,7 @@ impl Endpoint {
             Endpoint::IceServers => "generate_ice_servers",
             Endpoint::Stream(_, action) => action.name(),
             Endpoint::Usage => "usage",
+            Endpoint::Events => "events",
             Endpoint::Session(_, Action::Read) => "session",
             Endpoint::Session(_, Action::NewTracks) => "tracks_new",
             Endpoint::Session(_, Action::CloseTracks) => "tracks_close",
@@ -372,6 +405,7 @@ impl Target {
         match self {
             Target::Api { endpoint, .. } => endpoint.name(),
             Target::Account(AccountAction::ListSessions) => "account_sessions",
+            Target::Account(AccountAction::Webhooks(..)) => "account_webhooks",
             Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
             Target::Demo { .. } => "demo",

@@ -16,6 +16,8 @@ pub enum ApiError {
     Unauthorized,
     /// No such app.
     NoApp,
+    /// The app has no such webhook.
+    NoWebhook,
     /// No such path.
     NoEndpoint,
     /// The path exists, the method does not; holds the methods that do.
@@ -87,6 +89,7 @@ impl ApiError {
                 (401, "unauthorized", "the bearer secret is missing or wrong for this app".into())
             }
             Self::NoApp => (404, "not_found", "no such app".into()),
+            Self::NoWebhook => (404, "not_found", "the app has no such webhook".into()),
             Self::NoEndpoint => (404, "not_found", "no such endpoint".into()),
             Self::MethodNotAllowed(allowed) => {
                 (405, "invalid_params", format!("this endpoint takes {allowed}"))

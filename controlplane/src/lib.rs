@@ -18,6 +18,7 @@ pub mod wire;
 pub mod api;
 pub mod sdp;
 pub mod state;
+pub mod events;
 pub mod store;
 pub mod push;
 mod slots;

@@ -4,7 +4,7 @@
 //! are small sets: no name or address ever becomes one, and of ids only those of apps.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use common::counters::{Counters, Drop, TcpClose};
 use prometheus_client::collector::Collector;
@@ -122,6 +122,8 @@ impl Collector for NodeCollector {
         handshake_time(&mut encoder, &blocks)?;
         self.lanes(&mut encoder)?;
         self.apps(&mut encoder)?;
+        gauge(&mut encoder, "event_streams", "Open event streams", self.0.events.streams())?;
+        self.webhooks(&mut encoder)?;
         let help = "Sessions that did not end, connected or not";
         gauge(&mut encoder, "sessions", help, self.0.session_count())?;
         let help = "Published tracks on which somebody speaks";
@@ -140,6 +142,20 @@ impl NodeCollector {
             }
         }
         Ok(())
+    }
+
+    fn webhooks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let events = &self.0.events;
+        let counts = events.counts();
+        for (name, help, value) in [
+            ("webhook_delivered", "Events that webhooks took", &counts.delivered),
+            ("webhook_failed", "Attempts to deliver an event that failed", &counts.failed),
+            ("webhook_dropped", "Events that were never delivered", &counts.dropped),
+        ] {
+            let metric = ConstCounter::new(value.load(Ordering::Relaxed));
+            metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        gauge(encoder, "webhook_pending", "Events that wait for webhooks", events.pending())
     }
 
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     self, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName,
@@ -16,13 +16,16 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::api::{self, ACCEPT_POST, AccountAction, Call, SDP, StreamAction, StreamCall};
+use crate::api::{
+    self, ACCEPT_POST, AccountAction, Call, EVENT_STREAM, SDP, StreamAction, StreamCall,
+};
 use crate::assets::Asset;
 use crate::auth::{self, AppIndex, Digest};
 use crate::config::HttpLimits;
 use crate::demo::{self, DemoAction, Rooms};
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
+use crate::events::EventBody;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::page;
@@ -30,8 +33,10 @@ use crate::state::Node;
 use crate::stream_token;
 use crate::wire::{HealthReply, IceServersReply};
 
-/// The response's body.
-pub(crate) type Reply = Response<Full<Bytes>>;
+/// A response whose body is whole.
+type Reply = Response<Full<Bytes>>;
+/// The body of any response.
+pub(crate) type Content = Either<Full<Bytes>, EventBody>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Headers that pages of other origins may read.
@@ -57,21 +62,26 @@ pub(crate) struct Responder {
 
 impl Responder {
     /// Answers one request.
-    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Response<Content> {
         let path = request.uri().path().to_owned();
         let is_api = Routes::is_api(&path);
         if is_api && request.method() == Method::OPTIONS {
-            return preflight(request.headers(), self.routes.stream_methods(&path));
+            let reply = preflight(request.headers(), self.routes.stream_methods(&path));
+            return reply.map(Either::Left);
         }
         let target = self.routes.find(request.method().as_str(), &path);
         let name = target.as_ref().map_or("none", Target::name);
         let result = match target {
-            Ok(target) => self.reply(target, request).await,
+            Ok(Target::Api { endpoint: Endpoint::Events, app }) => {
+                self.events(app.as_deref(), request).await
+            }
+            Ok(target) => self.reply(target, request).await.map(|reply| reply.map(Either::Left)),
             Err(error) => Err(error),
         };
         let mut reply = result.unwrap_or_else(|error| {
             let account = Routes::is_account(&path);
-            failure(&error, if account { api::failure(&error) } else { error.body() })
+            let body = if account { api::failure(&error) } else { error.body() };
+            failure(&error, body).map(Either::Left)
         });
         if is_api {
             let any = HeaderValue::from_static("*");
@@ -147,6 +157,31 @@ impl Responder {
         self.own_page(&request)?;
         let body = self.body(request).await?;
         demo::answer(&self.rooms, action, room, member, &body, Instant::now()).map(encode)
+    }
+
+    /// Opens an event stream.
+    async fn events(
+        &self,
+        app: Option<&str>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Content>, ApiError> {
+        let index = self.app(app, &request)?;
+        self.node.apps.authorize(index, request.headers())?;
+        let wanted = api::wanted(&request, self.limits.head / 2)?;
+        let head = request.method() == Method::HEAD;
+        self.body(request).await?;
+        let mut reply = Response::new(if head {
+            Either::Left(Full::default())
+        } else {
+            let run = self.node.random_id()?;
+            Either::Right(self.node.events.open(&self.node.apps, index, wanted, run)?)
+        });
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // nginx would collect what should arrive at once.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        Ok(reply)
     }
 
     async fn call(

@@ -6,10 +6,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -20,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::HttpLimits;
-use crate::respond::Responder;
+use crate::respond::{Content, Responder};
 use crate::state::lock;
 use crate::tls::Certificates;
 
@@ -163,6 +167,34 @@ impl Drop for InProgress {
     }
 }
 
+/// A response's body, each wait for which is a sign of life: a reader who takes nothing any more
+/// makes the connection an idle one.
+struct Lively {
+    body: Content,
+    activity: Arc<Activity>,
+}
+
+impl Body for Lively {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        *lock(&self.activity.last) = Instant::now();
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 fn builder(limits: &HttpLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -215,8 +247,8 @@ impl Connection {
             let (responder, guard) = (responder.clone(), InProgress::new(&seen));
             async move {
                 let response = responder.respond(request).await;
-                drop(guard);
-                Ok::<_, std::convert::Infallible>(response)
+                let activity = guard.0.clone();
+                Ok::<_, std::convert::Infallible>(response.map(|body| Lively { body, activity }))
             }
         });
         let builder = builder(&self.limits);

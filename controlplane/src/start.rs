@@ -9,19 +9,21 @@ use dataplane::{DataPlane, DriverChoice, DriverKind, Pinning};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::auth::{Apps, sha256};
 use crate::config::{AppConfig, Config, Driver};
 use crate::demo::Rooms;
 use crate::endpoints::{RouteError, Routes};
+use crate::events::{Courier, CourierThread, Events, NodeKey, Reason};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::respond::Responder;
 use crate::server;
 use crate::state::{EventThread, Node, announced_addresses};
 use crate::store::apps::{Credentials, digests};
-use crate::store::{Store, StoreError, StoreThread};
+use crate::store::{self, Store, StoreError, StoreThread, webhooks};
 use crate::tls::{Certificates, TlsError};
 
 /// Threads of the HTTP runtime. Chosen: a request costs tens of microseconds of processor time;
@@ -99,6 +101,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: Option<JoinHandle<()>>,
     events: Option<EventThread>,
+    courier: Option<CourierThread>,
     node: Option<Arc<Node>>,
     store: Option<StoreThread>,
 }
@@ -117,15 +120,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .thread_name("fanfall-http")
         .enable_all()
         .build()?;
-    let address = config.http;
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| StartError::Listen { address, source })?;
+    let listener = listen(config.http, &runtime)?;
     let http_addr = listener.local_addr()?;
-    let listener = {
-        let _context = runtime.enter();
-        TcpListener::from_std(listener)?
-    };
     let media = media(&config, &random)?;
     let socket_buffer = media.socket_buffer;
     let plane = DataPlane::start(media)?;
@@ -139,7 +135,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     if announced.is_empty() {
         return Err(StartError::NothingToAnnounce);
     }
-    let node = Arc::new(Node::new(table, store, plane, announced.clone()));
+    let (stop, stopped) = watch::channel(false);
+    let (events, courier) = listeners(&config, &store, &random, stopped.clone())?;
+    let node = Arc::new(Node::new(table, store, plane, announced.clone(), events));
+    serve_webhooks(&node)?;
     let responder = Arc::new(Responder {
         node: node.clone(),
         routes: Routes::new()?,
@@ -152,7 +151,6 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     });
     let events = EventThread::start(node.clone())?;
     let https = certificates.is_some();
-    let (stop, stopped) = watch::channel(false);
     let serving = std::thread::Builder::new().name("fanfall-serve".into()).spawn(move || {
         runtime.block_on(server::serve(listener, responder, config.limits, certificates, stopped));
     })?;
@@ -172,6 +170,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         stop,
         serving: Some(serving),
         events: Some(events),
+        courier: Some(courier),
         node: Some(node),
         store: Some(store_thread),
     })
@@ -192,9 +191,10 @@ impl Running {
             tracing::error!("the HTTP server ended by a panic");
         }
         if let Some(node) = self.node.take() {
-            node.end_all("server stopped");
+            node.end_all(Reason::ServerStopped);
             node.settle(STOP_MAX);
             drop(self.events.take());
+            drop(self.courier.take());
             let meter = node.meter.clone();
             if let Err(error) = node.store.run_blocking(move |db| meter.write(db)) {
                 tracing::error!(%error, "the last usage is not written");
@@ -245,6 +245,38 @@ fn known_apps(config: &Config, store: &Store, random: &SystemRandom) -> Result<K
         stored.push(uid);
     }
     Ok(Known { table, apps, generated, stored })
+}
+
+/// Binds the address of the API.
+fn listen(address: SocketAddr, runtime: &Runtime) -> Result<TcpListener, StartError> {
+    let _context = runtime.enter();
+    std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .and_then(TcpListener::from_std)
+        .map_err(|source| StartError::Listen { address, source })
+}
+
+/// Who may listen to events: nobody yet, and the thread that will serve webhooks.
+fn listeners(
+    config: &Config,
+    store: &Store,
+    random: &SystemRandom,
+    stopped: watch::Receiver<bool>,
+) -> Result<(Events, CourierThread), StartError> {
+    let key = NodeKey::new(&store::key(config.state.as_deref(), random)?);
+    let (courier, thread) = Courier::start(config.webhooks, config.webhook_private, store.clone())?;
+    Ok((Events::new(stopped, courier, key), thread))
+}
+
+/// Serves the webhooks that the state has, of apps that there are.
+fn serve_webhooks(node: &Node) -> Result<(), StartError> {
+    for webhook in node.store.run_blocking(|db| webhooks::all(db))? {
+        if let (true, Ok(app)) = (webhook.enabled, node.apps.find(&webhook.app)) {
+            let run = node.random_id().map_err(|_| StartError::Random)?;
+            node.events.add_hook(&node.apps, app, &webhook, run);
+        }
+    }
+    Ok(())
 }
 
 fn media(config: &Config, random: &SystemRandom) -> Result<dataplane::Config, StartError> {

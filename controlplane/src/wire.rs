@@ -5,6 +5,7 @@
 
 mod account;
 mod channels;
+mod events;
 mod replies;
 
 use common::media::MediaKind;
@@ -20,6 +21,7 @@ pub use channels::{
     CHANNEL_NAME_MAX, CHANNELS_PER_REQUEST, ChannelObject, ChannelReply, ChannelsReply,
     ChannelsRequest, EstablishReply, EstablishRequest,
 };
+pub use events::{Event, Lost, NewWebhook, Webhook, WebhookRequest};
 pub use replies::{
     ErrorReply, HealthReply, IceServersReply, NewSessionReply, RenegotiateReply, SessionReply,
     StreamReply, StreamTrack, TokenReply, TokenRequest,

@@ -1,4 +1,4 @@
-// Shows openapi.json to people: groups, their operations, the schemas and the errors. Text becomes
+// Shows openapi.json to people: groups, their operations, the schemas, events and errors. Text becomes
 // text nodes only.
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'options']
@@ -73,7 +73,9 @@ function schema(name, described) {
   const rows = Object.entries(described.properties ?? {}).map(([field, one]) => [
     field, type(one), needed.has(field) ? 'always' : '', one.description ?? '',
   ])
+  const words = (described.oneOf ?? []).filter((one) => one.const !== undefined)
   if (rows.length) all.append(table(['field', 'type', 'there', 'what it is'], rows))
+  else if (words.length) all.append(table(['word', 'meaning'], words.map((one) => [one.const, one.description])))
   else all.append(make('p', {}, type(described)))
   return all
 }
@@ -104,11 +106,14 @@ function show(api) {
       groups.set(described.tags[0], group)
     }
   }
-  for (const title of ['Sessions', 'Tracks', 'Data channels', 'Streams', 'Usage', 'Account', 'Server']) {
+  for (const title of ['Sessions', 'Tracks', 'Data channels', 'Streams', 'Events', 'Webhooks', 'Usage', 'Account', 'Server']) {
     section(title, ...(groups.get(title) ?? []))
     groups.delete(title)
   }
   for (const [title, operations] of groups) section(title, ...operations)
+  const events = api['x-events'].map((one) => [one.type, one.meaning, one.fields.join(', ')])
+  section('Event types', table(['type', 'meaning', 'fields beyond those of all'], events))
+  section('What webhooks get', operation('post', 'to the webhook', api.webhooks.event.post))
   const errors = api['x-errors'].map((one) => [String(one.status), one.errorCode, one.meaning, one.field])
   section('Errors', table(['status', 'errorCode', 'meaning', 'field'], errors))
   section('Schemas', ...Object.entries(api.components.schemas).map(([name, one]) => schema(name, one)))

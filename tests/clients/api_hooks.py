@@ -43,6 +43,10 @@ def before_call(context, case, kwargs):
     if "app" in parameters:
         account = case.path.startswith("/client/")
         parameters["app"] = post(f"{ACCOUNT}/apps")["result"]["uid"] if account else APP
+        if "webhook" in parameters and next(turn) % 2:
+            parameters["webhook"] = webhook(parameters["app"])
+        if case.path.endswith("/webhooks") and body(case) and next(turn) % 2:
+            case.body = {**case.body, "url": "https://example.com/"}
     if case.method == "POST" and "/whip/" in case.path or "sessionDescription" in body(case):
         if next(turn) % 2:
             describe(case)
@@ -78,6 +82,12 @@ def post(url, data=b"", kind="application/json"):
     with urllib.request.urlopen(request) as reply:
         text = reply.read()
         return json.loads(text) if kind == "application/json" else reply.headers
+
+
+def webhook(app):
+    """The id of a webhook of an app in which nothing happens."""
+    url = f"{ACCOUNT}/apps/{app}/webhooks"
+    return post(url, b'{"url": "https://example.com/"}')["result"]["id"]
 
 
 def published(stream):

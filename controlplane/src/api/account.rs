@@ -1,6 +1,6 @@
 //! The account API: makes, lists, renames, rotates and deletes the apps that the store keeps, and
-//! lists the sessions of all apps. Paths and envelope are the Cloudflare API's for Calls apps;
-//! `rotate` and the list of sessions are our own.
+//! lists the sessions of all apps; webhooks are in `webhooks.rs`. Paths and envelope are the Cloudflare API's for Calls apps;
+//! `rotate`, webhooks and the list of sessions are our own.
 //!
 //! `respond.rs` has checked the account token. What changes is applied on the store's thread, behind
 //! the commit: a client that goes away half-way leaves nothing half done. A secret is in the reply
@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::Reply;
+use super::webhooks::{WebhookAction, webhooks};
 use crate::error::ApiError;
 use crate::state::Node;
 use crate::store::apps::{self, App, Credentials};
@@ -35,6 +36,8 @@ pub enum AccountAction {
     DeleteApp(String),
     /// POST rotate of an app.
     RotateApp(String),
+    /// The webhooks of an app.
+    Webhooks(String, WebhookAction),
     /// GET sessions.
     ListSessions,
 }
@@ -74,6 +77,7 @@ pub async fn account(
             .await?,
         ),
         AccountAction::RotateApp(uid) => rotate(node, uid).await,
+        AccountAction::Webhooks(uid, action) => webhooks(node, uid, action, body).await,
         AccountAction::ListSessions => success(200, &sessions(node)),
     }
 }
@@ -85,12 +89,12 @@ pub fn failure(error: &ApiError) -> Vec<u8> {
     serde_json::to_vec(&failure).unwrap_or_else(|_| b"{}".to_vec())
 }
 
-fn success(status: u16, result: &impl Serialize) -> Result<Reply, ApiError> {
+pub(super) fn success(status: u16, result: &impl Serialize) -> Result<Reply, ApiError> {
     Ok(Reply::json(status, &AccountReply::new(result)))
 }
 
 /// Does `work` on the store's thread.
-async fn stored<T: Send + 'static>(
+pub(super) async fn stored<T: Send + 'static>(
     node: &Arc<Node>,
     work: impl FnOnce(&Connection, &Arc<Node>) -> rusqlite::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -130,6 +134,9 @@ async fn rotate(node: &Arc<Node>, uid: String) -> Result<Reply, ApiError> {
         let app = apps::rotate(db, &uid, &digest, unix_time())?;
         if app.is_some() {
             node.apps.rotate(&uid, digest);
+            if let Ok(app) = node.apps.find(&uid) {
+                node.events.end_streams(app);
+            }
         }
         Ok(app)
     });

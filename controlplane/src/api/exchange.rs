@@ -10,6 +10,7 @@ use common::command::PeerFacts;
 
 use super::{Call, pull};
 use crate::error::{ApiError, ItemError};
+use crate::events::Reason;
 use crate::sdp::{
     Answered, Description, IceCredentials, LocalTransport, Msid, Negotiation, Offered, SdpError,
     SendHalf, Wish,
@@ -229,7 +230,7 @@ pub(super) fn settle(call: &Call, session: &Arc<Session>, work: &Work) {
 pub(super) fn end_mid(call: &Call, session: &Arc<Session>, work: &mut Work, mid: &str) -> bool {
     let mut found = false;
     if let Some(publication) = session.publication_at(mid) {
-        call.node.unpublish(session, &publication);
+        call.node.unpublish(session, &publication, Reason::Ended);
         found = true;
     }
     end_mid_subscription(call, work, mid) || found

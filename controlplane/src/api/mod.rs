@@ -21,7 +21,9 @@ mod whip;
 mod whep;
 mod ice;
 mod account;
+mod webhooks;
 mod usage;
+mod events;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,7 +37,9 @@ use crate::error::ApiError;
 use crate::state::{Node, Session};
 
 pub use account::{AccountAction, account, failure};
+pub(crate) use events::{EVENT_STREAM, wanted};
 pub use streams::{ACCEPT_POST, Protocol, SDP, StreamAction, StreamCall, stream};
+pub use webhooks::WebhookAction;
 
 /// What every handler gets.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use common::media::Label;
 
 use super::{Call, exchange};
 use crate::error::{ApiError, ItemError};
+use crate::events::Reason;
 use crate::sdp::{Description, PublishedSection, SectionKind, Wish, WishOutcome};
 use crate::state::{Details, Publication, Session, Work};
 use crate::wire::{
@@ -182,7 +183,7 @@ pub(super) fn enter(
         }
         present => {
             if let Some(other) = present {
-                call.node.unpublish(session, &other);
+                call.node.unpublish(session, &other, Reason::Ended);
             }
             let track = call.node.push(|push, _| push.new_track()).ok_or(ItemError::Full)?;
             let (session, mid) = (session.id.clone(), section.mid.clone());

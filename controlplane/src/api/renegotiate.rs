@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Reply, exchange, publish, pull};
 use crate::error::ApiError;
+use crate::events::Reason;
 use crate::sdp::{Accepted, AcceptedOutcome, Description, PublishedSection, ReceivingSection};
 use crate::state::{Session, Work};
 use crate::wire::{RenegotiateReply, RenegotiateRequest, SdpType, SessionDescription, decode};
@@ -55,7 +56,7 @@ fn apply(call: &Call, session: &Arc<Session>, work: &mut Work, accepted: Accepte
         }
         AcceptedOutcome::Unpublished => {
             if let Some(publication) = session.publication_at(&mid) {
-                call.node.unpublish(session, &publication);
+                call.node.unpublish(session, &publication, Reason::Ended);
             }
         }
     }

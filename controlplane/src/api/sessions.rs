@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Reply, channels, exchange};
 use crate::error::ApiError;
+use crate::events::Reason;
 use crate::state::Session;
 use crate::wire::{
     IDENTIFIER_MAX, Location, NewSessionReply, NewSessionRequest, SdpType, SessionDescription,
@@ -33,7 +34,7 @@ pub(super) async fn create(call: &Call) -> Result<Reply, ApiError> {
             Ok(Reply::json(201, &reply))
         }
         Err(error) => {
-            call.node.end_session(&session, "its first offer was refused");
+            call.node.end_session(&session, Reason::Refused);
             Err(error)
         }
     }

@@ -11,6 +11,7 @@ use hyper::header::{ETAG, HeaderName, LOCATION};
 
 use super::{Call, Reply, ice, whep, whip};
 use crate::error::ApiError;
+use crate::events::Reason;
 use crate::sdp::{Description, Direction, Negotiation, Section};
 use crate::state::{Publication, Session, TrackState, Work};
 use crate::stream_token::{self, Role};
@@ -137,7 +138,7 @@ pub async fn stream(stream: &StreamCall, action: StreamAction) -> Result<Reply, 
         }
         StreamAction::End(protocol, id) => {
             let session = stream.session(protocol, &id)?;
-            stream.call.node.end_session(&session, "ended by its client");
+            stream.call.node.end_session(&session, Reason::Ended);
             Ok(Reply::empty(200))
         }
     }

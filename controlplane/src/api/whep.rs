@@ -14,6 +14,7 @@ use std::time::Instant;
 use super::streams::{self, StreamCall};
 use super::{Reply, pull};
 use crate::error::ApiError;
+use crate::events::Reason;
 use crate::sdp::{Description, Direction, Section};
 use crate::state::{PUBLICATION_WAIT, Publication, Session};
 use crate::wire::{Location, TrackObject};
@@ -63,7 +64,7 @@ async fn enter(
     let session = call.node.new_session(call.app, call.now)?;
     let reply = watch(stream, &session, status, offer).await;
     if !matches!(reply, Ok(Some(_))) {
-        call.node.end_session(&session, "it could not watch the stream");
+        call.node.end_session(&session, Reason::Refused);
     }
     reply
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::streams::{self, StreamCall};
 use super::{Call, Reply, ice, publish, pull, update};
 use crate::error::ApiError;
+use crate::events::Reason;
 use crate::sdp::{Description, Direction, Section};
 use crate::state::{ABSENCE_MAX, Link, Publication, Session};
 use crate::wire::{TrackObject, TracksReply, kind_name};
@@ -23,7 +24,7 @@ pub(super) async fn start(stream: &StreamCall) -> Result<Reply, ApiError> {
     let session = call.node.new_session(call.app, call.now)?;
     let reply = enter(stream, &session, &offer, tracks).await;
     if reply.is_err() {
-        call.node.end_session(&session, "its offer was refused");
+        call.node.end_session(&session, Reason::Refused);
     }
     reply
 }
@@ -58,7 +59,7 @@ async fn enter(
     check_whole(&published, offer)?;
     let replaced = call.node.streams.publish(&stream.name, session)?;
     if let Some(replaced) = replaced {
-        call.node.end_session(&replaced, "another publisher took over its stream");
+        call.node.end_session(&replaced, Reason::Replaced);
     }
     tokio::spawn(show(call.clone(), stream.name.clone(), session.clone()));
     let answer = published.session_description.map(|answer| answer.sdp).unwrap_or_default();
@@ -119,7 +120,7 @@ async fn show_one(call: &Call, viewer: &Arc<Session>, track: &Arc<Publication>) 
     let pointed = update::repoint(&mut work, &mid, &mut subscription, track.clone());
     if pointed.is_err() {
         drop(work);
-        call.node.end_session(viewer, "its stream came back in another codec");
+        call.node.end_session(viewer, Reason::StreamEnded);
         return;
     }
     pull::tell(call, viewer, &subscription);

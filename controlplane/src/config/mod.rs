@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sources::{Layers, Raw};
 
+use crate::events::WebhookLimits;
 use crate::tls::TlsFiles;
 pub use commands::{AppTask, Task};
 
@@ -51,8 +52,12 @@ pub struct Config {
     pub log: String,
     /// Whether the page may use the first app without its secret.
     pub page: bool,
+    /// Whether webhooks may go to private networks, and over plain HTTP.
+    pub webhook_private: bool,
     /// Limits of the HTTP server. Not settable by the operator.
     pub limits: HttpLimits,
+    /// Deadlines of webhooks. Not settable by the operator.
+    pub webhooks: WebhookLimits,
 }
 
 /// An address told to clients.
@@ -183,7 +188,9 @@ impl Default for Config {
             account_token: None,
             log: "info".to_owned(),
             page: true,
+            webhook_private: false,
             limits: HttpLimits::default(),
+            webhooks: WebhookLimits::default(),
         }
     }
 }
@@ -226,7 +233,10 @@ impl Config {
             account_token: parsed(layers.one("account_token"), secret)?.map(Secret),
             log: parsed(layers.one("log"), filter)?.unwrap_or(defaults.log),
             page: parsed(layers.one("page"), switch)?.unwrap_or(http.ip().is_loopback()),
+            webhook_private: parsed(layers.one("webhook_private"), switch)?
+                .unwrap_or(defaults.webhook_private),
             limits: defaults.limits,
+            webhooks: defaults.webhooks,
         })
     }
 }

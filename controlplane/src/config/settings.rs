@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting, in the order of the help.
-pub(super) const SETTINGS: [Setting; 16] = [
+pub(super) const SETTINGS: [Setting; 17] = [
     setting(
         ["http", "http"],
         "FANFALL_HTTP",
@@ -156,5 +156,13 @@ pub(super) const SETTINGS: [Setting; 16] = [
         false,
         "Let the pages at / and /demo use the first app without its secret. Default: on when the \
          API is bound to loopback, else off",
+    ),
+    setting(
+        ["webhook_private", "webhook-private"],
+        "FANFALL_WEBHOOK_PRIVATE",
+        "on|off",
+        false,
+        "Let webhooks go to loopback and private addresses, and over plain http: for backends on \
+         this host or its network. Default: off, only https to public addresses",
     ),
 ];

@@ -14,6 +14,7 @@ pub(super) fn api_errors() -> Vec<ApiError> {
         E::SdpMalformed(String::new()),
         E::Unauthorized,
         E::NoApp,
+        E::NoWebhook,
         E::NoEndpoint,
         E::PageRefused(""),
         E::NoStreamSession,
@@ -46,6 +47,7 @@ pub(super) fn meaning(error: &ApiError) -> &'static str {
         ApiError::SdpMalformed(_) => "The session description does not parse.",
         ApiError::Unauthorized => "The bearer secret or token is missing, wrong or too old.",
         ApiError::NoApp => "There is no such app.",
+        ApiError::NoWebhook => "The app has no such webhook.",
         ApiError::NoEndpoint => "There is no such path.",
         ApiError::PageRefused(_) => {
             "The page's own API: it is off, or the request is not its page's."
@@ -103,6 +105,7 @@ pub(super) fn field(error: &ApiError) -> &'static str {
         }
         ApiError::Unauthorized | ApiError::AccountUnauthorized => "header Authorization",
         ApiError::NoApp => "path: app",
+        ApiError::NoWebhook => "path: webhook",
         ApiError::NoEndpoint | ApiError::AccountOff => "path",
         ApiError::PageRefused(_) => "headers Origin and Host",
         ApiError::NoStreamSession | ApiError::SessionGone => "path: session",

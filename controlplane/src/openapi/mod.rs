@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoints::{self, Place};
 use crate::error::ApiError;
+use crate::events::Kind;
 use errors::{api_errors, item_errors};
 use operations::{Body, Operation, operation};
 use schemas::Schemas;
@@ -51,6 +52,7 @@ fn document() -> Value {
             }
         }
     }
+    let webhook = operations::webhook(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -61,6 +63,7 @@ fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
+        "webhooks": { "event": { "post": webhook } },
         "components": {
             "schemas": schemas.components(),
             "securitySchemes": {
@@ -77,6 +80,7 @@ fn document() -> Value {
             },
         },
         "x-errors": error_table(),
+        "x-events": event_table(),
     })
 }
 
@@ -152,6 +156,7 @@ fn parameter(name: &str) -> Value {
         "app" => ("Id of the app", "^[A-Za-z0-9_-]{1,64}$"),
         "session" => ("Id of the session", "^[0-9a-f]{32}$"),
         "account" => ("Any: the server is one account", "^[^/]+$"),
+        "webhook" => ("Id of the webhook", "^[0-9a-f]{32}$"),
         "stream" => ("Name of the stream, of the app's choice", "^[A-Za-z0-9._~-]{1,128}$"),
         _ => ("", ""),
     };
@@ -167,6 +172,13 @@ fn optional((name, about): &(&str, &str), place: &str) -> Value {
         "name": name, "in": place, "required": false, "description": about,
         "schema": { "type": "string" },
     })
+}
+
+/// Every type of events with its meaning and the fields it has beyond those of all.
+fn event_table() -> Vec<Value> {
+    let row =
+        |(name, meaning, fields)| json!({ "type": name, "meaning": meaning, "fields": fields });
+    Kind::ALL.into_iter().map(Kind::parts).map(row).collect()
 }
 
 /// Every code with its meaning and the field it concerns: first those of whole requests, then those

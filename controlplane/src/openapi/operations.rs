@@ -4,15 +4,16 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::schemas::Schemas;
-use crate::api::{Action, Protocol, SDP};
+use crate::api::{Action, EVENT_STREAM, Protocol, SDP};
 use crate::endpoints::Place;
 use crate::error::ApiError;
 use crate::store::apps::App;
 use crate::wire::{
     AccountFailure, AccountReply, AppRequest, ChannelsReply, ChannelsRequest, CloseRequest,
-    ErrorReply, EstablishReply, EstablishRequest, HealthReply, IceServersReply, NewApp,
-    NewSessionReply, NewSessionRequest, RenegotiateReply, RenegotiateRequest, SessionLine,
-    SessionReply, StreamReply, TokenReply, TokenRequest, TracksReply, TracksRequest, UsageReply,
+    ErrorReply, EstablishReply, EstablishRequest, Event, HealthReply, IceServersReply, Lost,
+    NewApp, NewSessionReply, NewSessionRequest, NewWebhook, RenegotiateReply, RenegotiateRequest,
+    SessionLine, SessionReply, StreamReply, TokenReply, TokenRequest, TracksReply, TracksRequest,
+    UsageReply, Webhook, WebhookRequest,
 };
 
 /// Media type of ICE fragments (RFC 8840 section 9.1).
@@ -66,6 +67,7 @@ const DESCRIPTION: &[ApiError] =
 /// The account API.
 const ACCOUNT: &[ApiError] =
     &[ApiError::AccountOff, ApiError::AccountUnauthorized, ApiError::Store];
+const WEBHOOK: &[ApiError] = &[ApiError::NoWebhook];
 const STORE: &[ApiError] = &[ApiError::Store];
 const WAITS: &[ApiError] = &[ApiError::NotReady];
 const CHANNELS: &[ApiError] = &[ApiError::NoChannels, ApiError::ChannelsFailed];
@@ -186,9 +188,11 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         ])
         .fails(PARAMS)
         .fails(STORE),
+        (Place::Events, "GET") => of_events(schemas),
         (Place::Apps | Place::App | Place::RotateApp | Place::Sessions, _) => {
             of_account(place, method, schemas)?
         }
+        (Place::Webhooks | Place::Webhook, _) => of_webhooks(place, method, schemas)?,
         (Place::IceServers, "GET") => {
             let about = "There are none: the server is reached without. Needs no secret.";
             let mut it = Operation::new("generate_ice_servers", "ICE servers of clients", about)
@@ -218,6 +222,33 @@ pub(super) fn operation(place: Place, method: &str, schemas: &mut Schemas) -> Op
         (Place::StreamSession(protocol), _) => of_stream_session(protocol, method)?.fails(PARAMS),
         _ => return None,
     })
+}
+
+/// The stream of an app's events.
+fn of_events(schemas: &mut Schemas) -> Operation {
+    let event = schemas.reply::<Event>();
+    let lost = schemas.reply::<Lost>();
+    let data = json!({ "oneOf": [schema(&event), schema(&lost)] });
+    let about = "Server-Sent Events, each with an `id`, its type as `event`, and JSON as `data`. \
+        Who reads too slowly gets an event `lost` in the place of what was missed. It lasts until \
+        the client leaves, the server stops or the secret changes.";
+    let mut it = Operation::of_app("events", "Streams what happens in the app", about)
+        .looks_at(&[("types", "Names of types with commas between (`x-events`); all by default")])
+        .replies(Reply {
+            status: 200,
+            about: "Events as they happen.",
+            content: json!({ EVENT_STREAM: { "schema": { "type": "string" }, "x-data": data } }),
+            headers: &[],
+        })
+        .fails(PARAMS)
+        .fails(&[ApiError::Full("")]);
+    it.headers = &[("Last-Event-ID", "Where to go on: the id of the last event that was read")];
+    it
+}
+
+/// The schema of JSON content.
+fn schema(content: &Value) -> &Value {
+    &content["application/json"]["schema"]
 }
 
 /// What the server says of itself.
@@ -371,6 +402,71 @@ fn of_account(place: Place, method: &str, schemas: &mut Schemas) -> Option<Opera
                 .gives::<AccountReply<Vec<SessionLine>>>(200, "The sessions.", schemas)
         }
         _ => return None,
+    })
+}
+
+/// The webhooks of an app.
+fn of_webhooks(place: Place, method: &str, schemas: &mut Schemas) -> Option<Operation> {
+    type One = AccountReply<Webhook>;
+    let it =
+        match (place, method) {
+            (Place::Webhooks, "GET") => {
+                Operation::of_account("webhooks", "Lists an app's webhooks", "")
+                    .gives::<AccountReply<Vec<Webhook>>>(200, "The webhooks.", schemas)
+            }
+            (Place::Webhooks, "POST") => Operation::of_account(
+                "webhooks_new",
+                "Makes a webhook",
+                "Events are sent to it from now on, as `webhooks` of this document says.",
+            )
+            .takes::<WebhookRequest>(schemas)
+            .gives::<AccountReply<NewWebhook>>(201, "The webhook and its secret.", schemas)
+            .fails(&[ApiError::Full("")]),
+            (Place::Webhook, "GET") => Operation::of_account("webhook", "Reads a webhook", "")
+                .gives::<One>(200, "The webhook.", schemas)
+                .fails(WEBHOOK),
+            (Place::Webhook, "PUT") => Operation::of_account(
+                "webhook_update",
+                "Changes a webhook",
+                "Its secret stays. What waited to be delivered is dropped.",
+            )
+            .may_take::<WebhookRequest>(schemas)
+            .gives::<One>(200, "The webhook.", schemas)
+            .fails(WEBHOOK)
+            .fails(&[ApiError::Full("")]),
+            (Place::Webhook, "DELETE") => {
+                Operation::of_account("webhook_delete", "Deletes a webhook", "")
+                    .gives::<One>(200, "What the webhook was.", schemas)
+                    .fails(WEBHOOK)
+            }
+            _ => return None,
+        };
+    Some(it.fails(&[ApiError::NoApp]))
+}
+
+/// What a webhook's receiver gets.
+pub(super) fn webhook(schemas: &mut Schemas) -> Value {
+    let headers = [
+        ("webhook-id", "The event's id, the same in every attempt"),
+        ("webhook-timestamp", "When the attempt began, in seconds since 1970"),
+        ("webhook-signature", "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in Base64"),
+    ];
+    let header = |(name, about): (&str, &str)| {
+        json!({ "name": name, "in": "header", "required": true, "description": about,
+            "schema": { "type": "string" } })
+    };
+    json!({
+        "operationId": "webhook_event",
+        "summary": "Tells an event to a webhook",
+        "description": "Signed by Standard Webhooks 1.0.0. Events of one webhook come one by one, \
+            in their order. One that is not answered with 2xx within 5 seconds comes again, after \
+            1 second and ever longer, for an hour.",
+        "parameters": headers.map(header),
+        "requestBody": { "required": true, "content": schemas.reply::<Event>() },
+        "responses": {
+            "2XX": { "description": "The event is taken." },
+            "410": { "description": "No more events are wanted: the webhook is disabled." },
+        },
     })
 }
 

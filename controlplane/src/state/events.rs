@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::event::Event;
+use common::event::{Event, SrtpProfile};
+use common::id::{PeerId, TrackId};
+use common::media::Label;
 use crossbeam::channel::RecvTimeoutError;
 
-use super::{Node, lock};
+use super::{Node, Publication, Session, lock};
+use crate::events::{Kind, Reason};
 
 /// How often expiry is looked at when no event comes.
 const TICK: Duration = Duration::from_millis(250);
@@ -86,7 +89,7 @@ fn apply(node: &Node, event: Event) {
         }
         Event::Connected { peer, setup, profile } => {
             if let Some(session) = node.owner(peer) {
-                session.connect(peer, profile);
+                node.connected(&session, peer, profile);
                 tracing::info!(session = session.id, ?setup, profile = profile.name(), "connected");
             }
         }
@@ -97,27 +100,16 @@ fn apply(node: &Node, event: Event) {
                 if session.detach(peer, Instant::now()) {
                     lock(&node.peers).remove(&peer);
                 } else {
-                    node.end_session(&session, "transport closed");
+                    node.end_session(&session, reason.into());
                 }
             }
             lock(&node.closing).remove(&peer);
             node.plane.release_peer(peer);
         }
         Event::Traffic { peer, received, sent } => node.count_traffic(peer, received, sent),
-        Event::TrackStarted { track } => {
-            let entry = lock(&node.tracks).get(&track).cloned();
-            if let Some((session, publication)) = entry {
-                publication.start();
-                if let Some(session) = session.upgrade() {
-                    session.changed();
-                }
-            }
-        }
-        Event::AudioLevel { track, level, speaking } => {
-            if let Some((_, publication)) = lock(&node.tracks).get(&track) {
-                publication.hear(level, speaking);
-            }
-        }
+        Event::TrackStarted { track } => node.track_started(track),
+        Event::AudioLevel { track, level, speaking } => node.heard(track, level, speaking),
+        Event::Layer { track, rid, available } => node.layer(track, rid, available),
         Event::SctpConnected { peer } => node.association(peer, true),
         Event::SctpClosed { peer } => node.association(peer, false),
         Event::ChannelClosed { channel } => node.channel_closed(channel),
@@ -133,8 +125,60 @@ fn apply(node: &Node, event: Event) {
                 && let Some(session) = session.upgrade()
             {
                 tracing::info!(session = session.id, "track ended: no packets");
-                node.unpublish(&session, &publication);
+                node.unpublish(&session, &publication, Reason::Silent);
             }
+        }
+    }
+}
+
+impl Node {
+    /// A session's transport is up.
+    fn connected(&self, session: &Session, peer: PeerId, profile: SrtpProfile) {
+        let _order = lock(&self.tracks);
+        if session.connect(peer, profile) {
+            self.events.tell(session, Kind::SessionConnected, |_| ());
+        }
+    }
+
+    fn track_started(&self, track: TrackId) {
+        self.of_track(track, |session, publication| {
+            if publication.start() {
+                self.events.tell(session, Kind::TrackStarted, |it| it.of_track(publication));
+            }
+            session.changed();
+        });
+    }
+
+    fn heard(&self, track: TrackId, level: u8, speaking: bool) {
+        self.of_track(track, |session, publication| {
+            let kind = match (publication.hear(level, speaking), speaking) {
+                (false, _) => Kind::AudioLevel,
+                (true, true) => Kind::SpeakerStarted,
+                (true, false) => Kind::SpeakerStopped,
+            };
+            self.events.tell(session, kind, |event| {
+                event.of_track(publication);
+                event.audio_level = Some(-i16::from(level));
+            });
+        });
+    }
+
+    fn layer(&self, track: TrackId, rid: Label, available: bool) {
+        let kind = if available { Kind::LayerAvailable } else { Kind::LayerGone };
+        self.of_track(track, |session, publication| {
+            self.events.tell(session, kind, |event| {
+                event.of_track(publication);
+                event.rid = Some(String::from_utf8_lossy(rid.as_bytes()).into_owned());
+            });
+        });
+    }
+
+    /// Does something with a published track while the directory is held.
+    fn of_track(&self, track: TrackId, apply: impl FnOnce(&Session, &Publication)) {
+        let tracks = lock(&self.tracks);
+        let Some((session, publication)) = tracks.get(&track) else { return };
+        if let Some(session) = session.upgrade() {
+            apply(&session, publication);
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Handlers in `api/` read and change it; `events.rs` applies what the cores report. Locks, in the
 //! order they may be taken: a session's work (async, one request at a time), then the door to the
-//! cores, then a directory, then a session's facts. None is held across an await but the first.
+//! cores, then a directory, then a session's facts, then an app's events. None is held across an
+//! await but the first. What begins or ends a session or track is told while the directory of tracks
+//! is held, so that events come in the order of what they tell.
 
 mod sessions;
 mod tracks;
@@ -23,6 +25,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::auth::{AppIndex, Apps};
 use crate::error::ApiError;
+use crate::events::{Events, Kind, Reason};
 use crate::meter::Meter;
 use crate::push::{Outbox, Push};
 use crate::sdp::LocalTransport;
@@ -32,6 +35,7 @@ use crate::store::usage::Amount;
 pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channels};
 pub use events::EventThread;
 pub use place::announced_addresses;
+use sessions::Ended;
 pub use sessions::{Facts, Link, LookUp, Owner, Session, Work};
 pub use streams::{ABSENCE_MAX, Streams};
 pub use tracks::{Details, Publication, Sound, Subscription, TrackState};
@@ -66,6 +70,8 @@ pub struct Node {
     pub store: Store,
     /// What sessions use.
     pub meter: Arc<Meter>,
+    /// What happens, for who listens.
+    pub events: Events,
     plane: DataPlane,
     /// Addresses told to clients, most preferred first.
     candidates: Vec<SocketAddr>,
@@ -89,12 +95,19 @@ impl std::fmt::Debug for Node {
 
 impl Node {
     /// A node without sessions over a running data plane.
-    pub fn new(apps: Apps, store: Store, plane: DataPlane, candidates: Vec<SocketAddr>) -> Self {
+    pub fn new(
+        apps: Apps,
+        store: Store,
+        plane: DataPlane,
+        candidates: Vec<SocketAddr>,
+        events: Events,
+    ) -> Self {
         Self {
             apps,
             streams: Streams::default(),
             store,
             meter: Arc::default(),
+            events,
             plane,
             candidates,
             push: Mutex::default(),
@@ -232,16 +245,10 @@ impl Node {
     }
 
     /// Ends a session: its transport, tracks and subscriptions. Later requests find it gone.
-    pub fn end_session(&self, session: &Arc<Session>, reason: &'static str) {
-        let Some((peer, publications)) = session.end() else { return };
+    pub fn end_session(&self, session: &Arc<Session>, reason: Reason) {
+        let Some(peer) = self.end_facts(session, reason) else { return };
         let key = (session.app, session.id.clone());
         self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        {
-            let mut tracks = lock(&self.tracks);
-            publications.iter().for_each(|publication| {
-                tracks.remove(&publication.track);
-            });
-        }
         if let Some(peer) = peer {
             lock(&self.peers).remove(&peer);
             lock(&self.closing).insert(peer, session.clone());
@@ -250,15 +257,38 @@ impl Node {
                 self.plane.release_peer(peer);
             }
         }
-        tracing::info!(session = session.id, reason, "session ended");
+        tracing::info!(session = session.id, reason = reason.name(), "session ended");
+    }
+
+    /// Ends a session and its tracks as far as others see them, and tells so. Returns its transport;
+    /// None when it had ended before.
+    fn end_facts(&self, session: &Session, reason: Reason) -> Option<Option<PeerId>> {
+        let mut tracks = lock(&self.tracks);
+        let Ended { peer, publications, stopped } = session.end()?;
+        for publication in &publications {
+            tracks.remove(&publication.track);
+        }
+        for publication in stopped {
+            self.tell_stopped(session, &publication, Reason::SessionClosed);
+        }
+        self.events.tell(session, Kind::SessionClosed, |event| event.reason = Some(reason));
+        Some(peer)
+    }
+
+    fn tell_stopped(&self, session: &Session, publication: &Publication, reason: Reason) {
+        self.events.tell(session, Kind::TrackStopped, |event| {
+            event.reason = Some(reason);
+            event.of_track(publication);
+        });
     }
 
     /// Removes an app and ends its sessions.
     pub fn end_app(&self, id: &str) {
         let Some(app) = self.apps.remove(id) else { return };
         for session in self.all_sessions().iter().filter(|session| session.app == app) {
-            self.end_session(session, "its app was deleted");
+            self.end_session(session, Reason::AppDeleted);
         }
+        self.events.forget(app);
         self.meter.forget(id);
         tracing::info!(app = id, "app deleted");
     }
@@ -270,11 +300,12 @@ impl Node {
     }
 
     /// Ends every session that had no connectivity for [`UNCONNECTED_MAX`], and rolls back offers
-    /// that nobody answered for [`OFFER_MAX`]; then looks after the streams. Called once a second.
+    /// that nobody answered for [`OFFER_MAX`]; then looks after streams and events. Called once a
+    /// second.
     pub fn expire(&self, now: Instant) {
         for session in self.all_sessions() {
             if session.expired(now) {
-                self.end_session(&session, "not connected in time");
+                self.end_session(&session, Reason::NotConnected);
             } else if let Ok(mut work) = session.work.try_lock() {
                 // A request that holds the work looks at its offer itself.
                 self.lapse(&mut work, now);
@@ -283,6 +314,7 @@ impl Node {
         for (session, reason) in self.streams.sweep(now) {
             self.end_session(&session, reason);
         }
+        self.events.sweep(now);
     }
 
     /// Rolls an overdue offer of ours back, with what was allocated for it.
@@ -294,7 +326,7 @@ impl Node {
     }
 
     /// Ends every session.
-    pub fn end_all(&self, reason: &'static str) {
+    pub fn end_all(&self, reason: Reason) {
         for session in self.all_sessions() {
             self.end_session(&session, reason);
         }
@@ -325,9 +357,14 @@ impl Node {
     }
 
     /// Ends a publication: its subscriptions become inactive.
-    pub fn unpublish(&self, session: &Session, publication: &Publication) {
-        publication.end();
-        lock(&self.tracks).remove(&publication.track);
+    pub fn unpublish(&self, session: &Session, publication: &Publication, reason: Reason) {
+        {
+            let mut tracks = lock(&self.tracks);
+            tracks.remove(&publication.track);
+            if publication.end() {
+                self.tell_stopped(session, publication, reason);
+            }
+        }
         self.push(|push, out| push.unpublish(publication.track, out));
         session.changed();
     }

@@ -96,6 +96,16 @@ pub struct Facts {
     pub publications: Vec<Arc<Publication>>,
 }
 
+/// What a session had when it ended.
+pub(super) struct Ended {
+    /// Its transport.
+    pub(super) peer: Option<PeerId>,
+    /// Its publications, ended ones among them.
+    pub(super) publications: Vec<Arc<Publication>>,
+    /// Those of them that sent until now.
+    pub(super) stopped: Vec<Arc<Publication>>,
+}
+
 /// What a pull finds under a track name.
 #[derive(Clone, Debug)]
 pub enum LookUp {
@@ -379,15 +389,17 @@ impl Session {
         }
     }
 
-    /// The transport is up.
-    pub(super) fn connect(&self, peer: PeerId, profile: SrtpProfile) {
+    /// The transport is up. False when it is another one's peer, or the session ended.
+    pub(super) fn connect(&self, peer: PeerId, profile: SrtpProfile) -> bool {
         let mut facts = lock(&self.facts);
-        if facts.peer == Some(peer) && facts.link == Link::Unconnected {
+        let connected = facts.peer == Some(peer) && facts.link == Link::Unconnected;
+        if connected {
             facts.link = Link::Connected;
             facts.profile = Some(profile);
         }
         drop(facts);
         self.changed();
+        connected
     }
 
     /// Whether it had no connectivity for too long.
@@ -397,18 +409,19 @@ impl Session {
     }
 
     /// Ends it. None when it had ended before.
-    pub(super) fn end(&self) -> Option<(Option<PeerId>, Vec<Arc<Publication>>)> {
+    pub(super) fn end(&self) -> Option<Ended> {
         let mut facts = lock(&self.facts);
         if facts.link == Link::Gone {
             return None;
         }
         facts.link = Link::Gone;
-        facts.publications.iter().for_each(|publication| publication.end());
-        let ended = (facts.peer.take(), std::mem::take(&mut facts.publications));
+        let (peer, publications) = (facts.peer.take(), std::mem::take(&mut facts.publications));
         drop(facts);
+        let stopped = publications.iter().filter(|publication| publication.end()).cloned();
+        let stopped = stopped.collect();
         self.channels().end_session();
         self.changed();
-        Some(ended)
+        Some(Ended { peer, publications, stopped })
     }
 }
 

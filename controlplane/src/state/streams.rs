@@ -14,6 +14,7 @@ use super::lock;
 use super::sessions::{Link, Session};
 use crate::auth::AppIndex;
 use crate::error::ApiError;
+use crate::events::Reason;
 
 /// How long viewers stay while nobody publishes. Encoders end their session (by DELETE) and make
 /// another when they lose their connection: their viewers should see a gap, not an end. Chosen: as
@@ -35,7 +36,7 @@ struct Stream {
 }
 
 /// A session that must end, and why.
-type Ending = (Arc<Session>, &'static str);
+type Ending = (Arc<Session>, Reason);
 
 fn lives(session: &Arc<Session>) -> bool {
     session.link() != Link::Gone
@@ -55,10 +56,10 @@ impl Stream {
             if now.saturating_duration_since(since) < ABSENCE_MAX {
                 return Vec::new();
             }
-            return self.viewers.drain(..).map(|viewer| (viewer, "its stream ended")).collect();
+            return self.viewers.drain(..).map(|viewer| (viewer, Reason::StreamEnded)).collect();
         };
         let silent = publisher.facts().publications.iter().all(|track| !track.is_live());
-        silent.then(|| (publisher.clone(), "no track of its stream lives")).into_iter().collect()
+        silent.then(|| (publisher.clone(), Reason::StreamEnded)).into_iter().collect()
     }
 
     /// Whether anybody is left.

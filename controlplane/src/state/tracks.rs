@@ -87,15 +87,16 @@ impl Publication {
         self.state() != TrackState::Ended
     }
 
-    /// The first packet arrived. An ended publication stays ended.
-    pub fn start(&self) {
+    /// The first packet arrived. An ended publication stays ended. True when nobody knew before.
+    pub fn start(&self) -> bool {
         let (old, new) = (TrackState::Waiting as u8, TrackState::Sending as u8);
-        let _ = self.state.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire);
+        self.state.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// It ended.
-    pub fn end(&self) {
-        self.state.store(TrackState::Ended as u8, Ordering::Release);
+    /// It ended. True when packets of it had arrived, and it had not ended before.
+    pub fn end(&self) -> bool {
+        let old = self.state.swap(TrackState::Ended as u8, Ordering::AcqRel);
+        old == TrackState::Sending as u8
     }
 
     /// Its media and encodings now.
@@ -115,10 +116,13 @@ impl Publication {
         rids.map(|rid| String::from_utf8_lossy(rid.as_bytes()).into_owned()).collect()
     }
 
-    /// Notes what the cores heard of it. Of no use for a publication that ended.
-    pub fn hear(&self, level: u8, speaking: bool) {
+    /// Notes what the cores heard of it. Of no use for a publication that ended. True when somebody
+    /// began to speak or stopped.
+    pub fn hear(&self, level: u8, speaking: bool) -> bool {
         let spoken = if speaking { SPEAKING } else { 0 };
-        self.sound.store(HEARD | spoken | u16::from(level.min(127)), Ordering::Release);
+        let new = HEARD | spoken | u16::from(level.min(127));
+        let old = self.sound.swap(new, Ordering::AcqRel);
+        (old ^ new) & SPEAKING != 0
     }
 
     /// The newest audio level, of a live publication whose packets tell one.
@@ -180,10 +184,10 @@ mod tests {
         let publication = Publication::new(TrackId::new(1, 0), name(), name(), name(), details);
         assert_eq!(publication.sound(), None, "nothing was heard yet");
         for (level, speaking) in [(0, false), (30, true), (127, false), (31, true)] {
-            publication.hear(level, speaking);
+            assert_eq!(publication.hear(level, speaking), level > 0);
             assert_eq!(publication.sound(), Some(Sound { level, speaking }));
         }
-        publication.hear(255, false);
+        assert!(publication.hear(255, false) && !publication.hear(200, false));
         assert_eq!(publication.sound(), Some(Sound { level: 127, speaking: false }));
         publication.end();
         assert_eq!(publication.sound(), None);

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::webhooks;
 use crate::auth::{Digest, sha256};
 
 /// Most stored apps. Chosen: all of them are kept in memory, at some 200 bytes each.
@@ -122,10 +123,16 @@ pub fn rotate(
     db.query_row(sql, params![uid, digest, now], app).optional()
 }
 
-/// Removes an app. Its usage stays until it is too old.
+/// Removes an app with its webhooks. Its usage stays until it is too old.
 pub fn delete(db: &Connection, uid: &str) -> rusqlite::Result<Option<App>> {
-    db.query_row(concat!("DELETE FROM app WHERE uid = ?1 RETURNING ", columns!()), [uid], app)
-        .optional()
+    let change = db.unchecked_transaction()?;
+    let sql = concat!("DELETE FROM app WHERE uid = ?1 RETURNING ", columns!());
+    let deleted = change.query_row(sql, [uid], app).optional()?;
+    if deleted.is_some() {
+        webhooks::delete_of(&change, uid)?;
+    }
+    change.commit()?;
+    Ok(deleted)
 }
 
 /// Ids and digests of all apps, for the table that requests are checked against.

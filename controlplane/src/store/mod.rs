@@ -1,5 +1,5 @@
-//! What outlives the process: the apps that were made at run time, and usage. One SQLite database,
-//! one thread that owns its only connection.
+//! What outlives the process: the apps that were made at run time, their webhooks, and usage. One
+//! SQLite database, one thread that owns its only connection; and beside it a random key.
 //!
 //! `api/account.rs`, the usage meter and the command line give it work ([`Store::run`]). No request
 //! waits for it but those that change or read what is stored; no other thread ever touches the
@@ -11,12 +11,14 @@ mod schema;
 #[cfg(test)]
 mod tests;
 pub mod usage;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -68,6 +70,9 @@ pub enum StoreError {
     /// The database failed: no room, most likely.
     #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The system gave no random numbers.
+    #[error("the system's random source failed")]
+    Random,
     /// Too much work waits.
     #[error("too much to write at once")]
     Busy,
@@ -187,6 +192,18 @@ fn work(mut connection: Connection, jobs: &Receiver<Job>) {
     if let Err((_, error)) = connection.close() {
         tracing::error!(%error, "the database was not closed");
     }
+}
+
+/// The key of a directory whose database is open, drawn when it is first asked for; without a
+/// directory one that ends with the process. It is in a file of its own, so that the database alone,
+/// or a copy of it, tells nothing that is derived from the key.
+///
+/// # Errors
+/// [`StoreError::Place`], [`StoreError::Unsound`]; [`StoreError::Random`].
+pub fn key(directory: Option<&Path>, random: &SystemRandom) -> Result<[u8; 32], StoreError> {
+    let mut fresh = [0; 32];
+    random.fill(&mut fresh).map_err(|_| StoreError::Random)?;
+    directory.map_or(Ok(fresh), |directory| place::key(directory, &fresh))
 }
 
 /// Whether a directory can hold our database, or does: changes nothing and waits for nobody.

@@ -2,7 +2,7 @@
 //! is looked at before it is written to. Called by `mod.rs` at start.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,6 +12,8 @@ use super::{StoreError, schema};
 
 const DATABASE: &str = "fanfall.db";
 const LOCK: &str = "lock";
+const KEY: &str = "key";
+const KEY_NEW: &str = "key.new";
 /// What others than the owner may do with a file or directory.
 const OTHERS: u32 = 0o077;
 
@@ -40,6 +42,30 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, File), StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     Ok((connection, lock))
+}
+
+/// The key that is kept in a directory; `fresh` becomes it when there is none. The caller has the
+/// lock.
+pub(super) fn key(directory: &Path, fresh: &[u8; 32]) -> Result<[u8; 32], StoreError> {
+    let path = directory.join(KEY);
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| StoreError::Unsound { path, reason: "a key has 32 bytes".to_owned() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Either all of it is there or nothing, whenever the process is killed.
+            let new = directory.join(KEY_NEW);
+            let written = private(&new).and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(fresh)?;
+                file.sync_all()?;
+                std::fs::rename(&new, &path)?;
+                File::open(directory)?.sync_all()
+            });
+            written.map_err(at(&path)).map(|()| *fresh)
+        }
+        Err(source) => Err(StoreError::Place { path, source }),
+    }
 }
 
 /// Looks at a directory and what is in it, if it is there.

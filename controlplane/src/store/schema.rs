@@ -7,7 +7,8 @@ use rusqlite::Connection;
 pub(super) const APPLICATION: i64 = 0x464e_464c;
 
 /// The steps. Times are in seconds since 1970, bytes are UDP payload.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE app (
     uid TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -26,7 +27,19 @@ CREATE TABLE usage (
     PRIMARY KEY (app, slot, session)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_by_slot ON usage (slot);
-"];
+",
+    "
+CREATE TABLE webhook (
+    id TEXT PRIMARY KEY,
+    app TEXT NOT NULL,
+    url TEXT NOT NULL,
+    types TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX webhook_by_app ON webhook (app);
+",
+];
 
 /// Steps this program knows.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

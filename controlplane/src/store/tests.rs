@@ -25,6 +25,25 @@ fn used(app: &str, session: &str, identifier: &str, egress: u64) -> Usage {
 }
 
 #[test]
+fn a_key_is_drawn_once_for_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, random) = (folder.path().join("state"), SystemRandom::new());
+    let key = || super::key(Some(&state), &random);
+    assert!(matches!(key(), Err(StoreError::Place { .. })), "no directory yet");
+    let (_store, _thread) = Store::open(Some(&state)).unwrap();
+    let first = key().unwrap();
+    assert_eq!(key().unwrap(), first);
+    let file = state.join("key");
+    assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+    assert!(!state.join("key.new").exists());
+    // What is not ours is left as it is.
+    std::fs::write(&file, "short").unwrap();
+    assert!(matches!(key(), Err(StoreError::Unsound { .. })));
+    assert_eq!(std::fs::read(&file).unwrap(), b"short");
+    assert_ne!(super::key(None, &random).unwrap(), super::key(None, &random).unwrap());
+}
+
+#[test]
 fn apps_and_usage_outlive_their_server_in_files_of_its_owner_alone() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("a/state");
@@ -103,7 +122,12 @@ fn an_app_is_renamed_rotated_and_deleted_by_its_id_alone() {
     assert!(apps::rotate(&db, "b", &one, 40).unwrap().is_some());
     assert_eq!(apps::digests(&db).unwrap(), [("a".into(), one), ("b".into(), one)]);
     assert_eq!(apps::read(&db, "b").unwrap().unwrap().modified, "1970-01-01T00:00:40Z");
+    for app in ["a", "b"] {
+        webhooks::insert(&db, [app, app, "https://x", "track.started"], 50).unwrap().unwrap();
+    }
     assert_eq!(apps::delete(&db, "a").unwrap().map(|app| app.uid), Some("a".to_owned()));
+    let left = webhooks::all(&db).unwrap();
+    assert_eq!(left.iter().map(|webhook| webhook.app.as_str()).collect::<Vec<_>>(), ["b"]);
     for gone in [apps::delete(&db, "a"), apps::read(&db, "a"), apps::rename(&db, "a", "", 1)] {
         assert_eq!(gone.unwrap(), None);
     }

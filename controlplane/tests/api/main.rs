@@ -21,4 +21,7 @@ mod deploy;
 mod replay;
 mod account;
 mod usage;
+mod events;
+mod receiver;
+mod webhooks;
 mod coverage;

@@ -69,12 +69,26 @@ impl Client {
         self.offer(count, Direction::RecvOnly)
     }
 
+    /// An offer with one more audio section in which it sends; its mid.
+    pub(crate) fn offer_audio(&self) -> (String, String) {
+        let (offer, mids) = self.offer_kind(1, MediaKind::Audio, Direction::SendOnly);
+        (offer, mids.into_iter().next().unwrap())
+    }
+
     fn offer(&self, count: usize, direction: Direction) -> (String, Vec<String>) {
+        self.offer_kind(count, MediaKind::Video, direction)
+    }
+
+    fn offer_kind(
+        &self,
+        count: usize,
+        kind: MediaKind,
+        direction: Direction,
+    ) -> (String, Vec<String>) {
         let mut inner = self.inner.lock().unwrap();
         let mut api = inner.rtc.sdp_api();
-        let mids: Vec<Mid> = (0..count)
-            .map(|_| api.add_media(MediaKind::Video, direction, None, None, None))
-            .collect();
+        let mids: Vec<Mid> =
+            (0..count).map(|_| api.add_media(kind, direction, None, None, None)).collect();
         let (offer, pending) = api.apply().unwrap();
         inner.pending = Some(pending);
         (offer.to_sdp_string(), mids.iter().map(ToString::to_string).collect())
@@ -215,6 +229,8 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Audio level of what is sent, in dBov: speech.
+const LOUD: i8 = -25;
 /// Pictures a second of a sender.
 const RATE: u32 = 50;
 
@@ -290,6 +306,8 @@ fn write(inner: &mut Inner, frames: u64) {
                 Some(rid) => writer.rid(*rid),
                 None => writer,
             };
+            // Only of sound it says anything.
+            let writer = writer.audio_level(LOUD, true);
             let _ = writer.write(payload, Instant::now(), time, picture);
         }
     }

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::account::{TOKEN, call, result};
 use crate::http::{Server, offer};
+use crate::receiver::Receiver;
 use crate::rtc::{Client, until};
+use crate::webhooks;
 
 /// A server of its own process, whose log is read as it comes.
 struct Process {
@@ -27,6 +29,9 @@ impl Process {
             .args(["--pin", "off", "--cores", "1", "--log", "trace", "--state"])
             .arg(state)
             .env("FANFALL_ACCOUNT_TOKEN", TOKEN)
+            .env("FANFALL_WEBHOOK_PRIVATE", "on")
+            // Beside the state is the certificate that its webhooks trust.
+            .env("SSL_CERT_FILE", state.with_file_name("cert.pem"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -110,8 +115,11 @@ fn holds(folder: &Path, text: &str) -> bool {
 fn a_killed_server_leaves_apps_and_usage_and_no_secret() {
     let kept = tempfile::tempdir().unwrap();
     let state = kept.path().join("state");
+    crate::https::certify(kept.path());
+    let receiver = Receiver::secure(kept.path());
     let first = Process::start(&state);
     let (app, client) = (App::create(&first.server), Client::new());
+    let (_, webhook_secret) = webhooks::create(&first.server, &app.uid, &receiver.url);
     let session = app.publish(&first.server, &client);
     let lines = |server: &Server| app.usage(server, "?by=session")["usage"].clone();
     until("usage of some seconds", || {
@@ -134,7 +142,11 @@ fn a_killed_server_leaves_apps_and_usage_and_no_secret() {
 
     let log = first.kill();
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
-    for secret in [app.secret.as_str(), TOKEN] {
+    let told = receiver.wait(2);
+    assert_eq!(told[0].event(&webhook_secret)["type"], "session.connected");
+    assert_eq!(told[1].event(&webhook_secret)["sessionId"], session);
+    assert!(told.iter().all(|got| !got.body.contains(&app.secret)));
+    for secret in [app.secret.as_str(), &webhook_secret, &webhook_secret[6..], TOKEN] {
         assert!(!log.contains(secret) && !metrics.contains(secret) && !holds(&state, secret));
     }
     assert!(holds(&state, &app.uid), "the files that were searched are the right ones");
@@ -146,8 +158,12 @@ fn a_killed_server_leaves_apps_and_usage_and_no_secret() {
     let more = |field: &str| kept[0][field].as_f64() >= line[field].as_f64();
     assert!(more("ingressBytes") && more("egressBytes") && more("trackSeconds"), "{kept} {line}");
     assert_eq!(app.send(&second.server, "POST", "/sessions/new", "").status, 201);
+    let told = webhooks::happen(&second.server, &app.uid, &app.secret);
+    assert_eq!(receiver.wait(3)[2].event(&webhook_secret)["sessionId"], told, "the same secret");
     let log = second.kill();
-    assert!(!log.contains(&app.secret) && !log.contains(TOKEN));
+    for secret in [app.secret.as_str(), &webhook_secret[6..], TOKEN] {
+        assert!(!log.contains(secret));
+    }
 }
 
 #[test]

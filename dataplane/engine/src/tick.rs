@@ -148,6 +148,11 @@ fn watch_silence(tables: &mut Tables, place: TrackPlace, now: Instant, host: &mu
     if let Some(Voice { level, speaking }) = track.speech.on_time(now) {
         host.event(Event::AudioLevel { track: track.id, level, speaking });
     }
+    while host.is_heard()
+        && let Some((rid, available)) = track.layer_change()
+    {
+        host.event(Event::Layer { track: track.id, rid, available });
+    }
 }
 
 /// Ends a window of the rates, and asks again for key frames that subscriptions still wait for.

@@ -34,6 +34,8 @@ pub(crate) struct EncodingState {
     /// What its packets say of frames and layers.
     pub frames: FrameReader,
     newest_at: Option<Instant>,
+    /// Whether it was last reported to send.
+    told: bool,
     frame: Frame,
 }
 
@@ -73,6 +75,7 @@ impl EncodingState {
             key_frames: KeyFrames::default(),
             frames: FrameReader::default(),
             newest_at: None,
+            told: false,
             frame: Frame::default(),
         }
     }
@@ -269,6 +272,19 @@ impl Track {
         let start = usize::from(element.offset);
         let data = plain.get(start..start + usize::from(element.len))?;
         self.speech.on_level(data, now)
+    }
+
+    /// An encoding with a RID that began to send since this was asked last, or stopped while others
+    /// of the track went on. All silent is a pause of the track, not the end of an encoding.
+    pub(crate) fn layer_change(&mut self) -> Option<(Label, bool)> {
+        let newest = self.encodings.iter().filter_map(|state| state.newest_at).max()?;
+        self.encodings.iter_mut().find_map(|state| {
+            let rid = state.facts.rid?;
+            let behind = state.newest_at.map(|at| newest.saturating_duration_since(at));
+            let sends = behind.is_some_and(|behind| behind < ENCODING_SILENCE);
+            let told = std::mem::replace(&mut state.told, sends);
+            (told != sends).then_some((rid, sends))
+        })
     }
 
     /// Whether any of its encodings has open gaps.

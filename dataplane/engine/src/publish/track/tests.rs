@@ -16,6 +16,20 @@ fn packet(sequence: u64, timestamp: u32) -> Packet {
     Packet { sequence, timestamp, ..Packet::blank() }
 }
 
+fn track(payloads: Vec<PublishedPayload>, encodings: Vec<Encoding>, now: Instant) -> Track {
+    let facts = PublishFacts {
+        track: TrackId::new(1, 1),
+        peer: common::id::PeerId::new(1, 1),
+        mid: Label::new(b"0").expect("short"),
+        kind: MediaKind::Video,
+        payloads,
+        encodings,
+    };
+    let mut peers = crate::kit::table::Table::new();
+    let peer = peers.insert(facts.peer, ()).expect("free");
+    Track::new(&facts, peer, 0, now)
+}
+
 #[test]
 fn a_missing_number_is_taken_once_and_a_known_one_never() {
     let now = Instant::now();
@@ -60,6 +74,33 @@ fn an_encoding_is_alive_while_it_sends() {
 }
 
 #[test]
+fn a_layer_is_told_when_it_begins_and_when_it_falls_behind_the_others() {
+    let start = Instant::now();
+    let rid = |name: &[u8]| Label::new(name).expect("short");
+    let encodings = [rid(b"h"), rid(b"l")]
+        .map(|rid| Encoding { rid: Some(rid), ssrc: None, rtx_ssrc: None })
+        .to_vec();
+    let mut track = track(Vec::new(), encodings, start);
+    let told = |track: &mut Track| std::iter::from_fn(|| track.layer_change()).collect::<Vec<_>>();
+    let arrive = |track: &mut Track, encoding: usize, number, after| {
+        let state = &mut track.encodings[encoding];
+        let (packet, now) = (packet(number, 0), start + after);
+        state.admit(&packet, Way::Shared, 90_000, now, &mut RoundTrip::default());
+    };
+    assert_eq!(told(&mut track), [], "no packet came");
+    arrive(&mut track, 1, 1, Duration::ZERO);
+    assert_eq!(told(&mut track), [(rid(b"l"), true)]);
+    arrive(&mut track, 0, 1, Duration::ZERO);
+    assert_eq!(told(&mut track), [(rid(b"h"), true)]);
+    arrive(&mut track, 1, 2, ENCODING_SILENCE / 2);
+    assert_eq!(told(&mut track), []);
+    arrive(&mut track, 1, 3, ENCODING_SILENCE);
+    assert_eq!(told(&mut track), [(rid(b"h"), false)]);
+    arrive(&mut track, 0, 2, ENCODING_SILENCE * 9);
+    assert_eq!(told(&mut track), [(rid(b"h"), true), (rid(b"l"), false)]);
+}
+
+#[test]
 fn what_is_answered_counts_as_lost_and_what_is_late_does_not() {
     let now = Instant::now();
     let payload = PublishedPayload {
@@ -71,17 +112,8 @@ fn what_is_answered_counts_as_lost_and_what_is_late_does_not() {
         pli: true,
         remb: false,
     };
-    let facts = PublishFacts {
-        track: TrackId::new(1, 1),
-        peer: common::id::PeerId::new(1, 1),
-        mid: Label::new(b"0").expect("short"),
-        kind: MediaKind::Video,
-        payloads: vec![payload],
-        encodings: vec![Encoding { rid: None, ssrc: None, rtx_ssrc: None }],
-    };
-    let mut peers = crate::kit::table::Table::new();
-    let peer = peers.insert(facts.peer, ()).expect("free");
-    let mut track = Track::new(&facts, peer, 0, now);
+    let encodings = vec![Encoding { rid: None, ssrc: None, rtx_ssrc: None }];
+    let mut track = track(vec![payload], encodings, now);
     for (number, repeated) in [(1, false), (3, false), (2, true), (5, false), (4, false)] {
         assert!(track.admit(&packet(number, 0), &payload, repeated, now).is_some());
     }
