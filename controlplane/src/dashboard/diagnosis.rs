@@ -94,10 +94,8 @@ fn bandwidth(path: &PathFigures) -> Vec<Finding> {
         );
         Some(finding(Severity::Bad, text))
     } else if estimate < path.least {
-        let text = format!(
-            "{carries}; the lowest quality of what it watches needs {}.",
-            rate(path.least)
-        );
+        let text =
+            format!("{carries}; the lowest quality of what it watches needs {}.", rate(path.least));
         Some(finding(Severity::Bad, text))
     } else if path.given + path.given / 16 < path.most {
         let text = format!(
@@ -115,8 +113,11 @@ fn bandwidth(path: &PathFigures) -> Vec<Finding> {
 fn losses(path: &PathFigures) -> Vec<Finding> {
     let ways = [
         (path.lost_down, "of packets are lost on the way to the viewer."),
-        (path.lost_up, "of what it publishes is lost on the way to the server: everybody who \
-                        watches it may see that."),
+        (
+            path.lost_up,
+            "of what it publishes is lost on the way to the server: everybody who \
+                        watches it may see that.",
+        ),
     ];
     let lost = ways.into_iter().filter_map(|(lost, text)| {
         let severity = severity_of_loss(lost)?;
@@ -222,8 +223,11 @@ mod tests {
         assert_eq!(of(thin), [(Severity::Warning, text.to_owned())]);
         let thinner = PathFigures { estimate: Some(100_000), lost_down: 84, ..thin };
         let texts = [
-            (Severity::Bad, "The path to the viewer carries about 100 kbit/s; the lowest quality \
-                             of what it watches needs 150 kbit/s."),
+            (
+                Severity::Bad,
+                "The path to the viewer carries about 100 kbit/s; the lowest quality \
+                             of what it watches needs 150 kbit/s.",
+            ),
             (Severity::Warning, "8 % of packets are lost on the way to the viewer."),
         ];
         assert_eq!(of(thinner), texts.map(|(severity, text)| (severity, text.to_owned())));

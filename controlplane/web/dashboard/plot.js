@@ -46,7 +46,7 @@ export class Plot {
     [this.#title, this.#words, this.#least] = [title, words, least];
     const figure = element('figure', '', 'plot');
     const caption = element('figcaption');
-    caption.append(element('h3', title));
+    caption.append(element('h2', title));
     this.#legends = names.map((name, index) => {
       const legend = element('span', name, `legend c${index}`);
       legend.dataset.name = name;
