@@ -62,8 +62,8 @@ async function look(focus = false) {
       status('');
       return;
     }
-    const gone = id && error.status === 410;
-    status(gone ? 'This session ended.' : `No answer: ${error.message}`, true);
+    const words = error.status ? error.message : `No answer: ${error.message}`;
+    status(id && error.status === 410 ? 'This session ended.' : words, true);
   }
   timer = setTimeout(look, PERIOD);
 }
