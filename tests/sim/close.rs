@@ -101,11 +101,9 @@ fn the_control_plane_ends_a_peer_and_the_remote_side_learns_it() {
     let events = || call.sim.events.iter().map(|(_, event)| event);
     assert!(events().any(|event| matches!(
         event,
-        Event::Traffic { path, .. } if path.estimate.is_some() && path.most >= path.least.max(1)
+        Event::Traffic { path, .. } if path.most >= path.least.max(1)
     )));
-    assert!(
-        events().any(|event| matches!(event, Event::TrackRates { rates: [100_000.., ..], .. }))
-    );
+    assert!(events().any(|event| matches!(event, Event::TrackRates { rates, .. } if rates[0] > 0)));
     assert!(events().any(|event| matches!(event, Event::Shown { encoding: Some(_), .. })));
 
     // When all have left, every byte was reported as some peer's.
