@@ -37,6 +37,8 @@ enum Command {
     /// Measures one publisher of a data channel and N subscribers, then the same with one that stops
     /// reading.
     Channels(ChannelArguments),
+    /// Puts the reports of several calls (`--out`) together: same build, machine and kernel.
+    Merge(MergeArguments),
     /// Runs a data plane without control plane; started by `channels`, driven over stdin and stdout.
     Serve(ServeArguments),
     /// Runs the whole server; started by the scenarios.
@@ -84,6 +86,17 @@ pub(crate) struct RunArguments {
     /// Driver of Fanfall's data plane.
     #[arg(long, value_enum, default_value_t = Driver::Auto)]
     driver: Driver,
+}
+
+/// What `merge` puts together.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MergeArguments {
+    /// The baseline.json of each call. Runs of one scenario with one server are lined up.
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Folder to write baseline.json, .md and .svg to.
+    #[arg(long)]
+    out: Option<String>,
 }
 
 /// What `node` does.
@@ -144,9 +157,13 @@ pub(crate) struct StageArguments {
     /// Number of subscribers; each gets both tracks.
     #[arg(long, default_value_t = 200)]
     subscribers: usize,
-    /// Counted (virtual) time in seconds, after ten seconds of warm-up, in which estimates settle.
+    /// Counted (virtual) time in seconds.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// Media flows so many seconds before anything is counted: key frames, first reports; estimates
+    /// have settled after ten.
+    #[arg(long, default_value_t = 10)]
+    warm_up: u64,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,10 +182,16 @@ pub(crate) enum Method {
     Gso,
 }
 
+/// How this program was built.
+pub(crate) fn build() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Some(Command::Channels(arguments)) => channels::run(&arguments),
+        Some(Command::Merge(arguments)) => run::merge(&arguments),
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Node(arguments)) => node::run(&arguments),
         Some(Command::PeerStr0m) => peers::str0m::run(),

@@ -10,7 +10,7 @@ use crate::report::figures::Figures;
 use crate::report::{Report, Row, baseline, plot, table};
 use crate::scenario::{self, Scenario};
 use crate::subject::{Kind, Setup, janus_program};
-use crate::{Method, Outcome, RunArguments, floor};
+use crate::{MergeArguments, Method, Outcome, RunArguments, floor};
 
 /// Who is measured: a server, or a floor.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
     for (name, scenario) in scenarios.into_iter().filter(|(name, _)| wanted(name)) {
         let contenders = contenders(arguments, &scenario);
         let row = |one: &Contender| Row {
-            scenario: name,
+            scenario: name.to_owned(),
             server: one.name(),
             runs: Vec::new(),
             errors: Vec::new(),
@@ -68,9 +68,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
         }
         report.rows.extend(rows);
     }
-    let text = table::text(&report);
-    println!("{text}");
-    write(arguments, &report, &text)?;
+    show(&report, arguments.out.as_deref())?;
     if arguments.compare {
         baseline::compare(&report, include_str!("../baseline.json"))?;
     }
@@ -114,7 +112,7 @@ fn once(
 }
 
 /// Machine, kernel, commit, command.
-fn facts() -> Vec<(&'static str, String)> {
+fn facts() -> Vec<(String, String)> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
@@ -122,19 +120,34 @@ fn facts() -> Vec<(&'static str, String)> {
     let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    vec![
+    let facts = [
         ("machine", format!("{processors} x {}", model.unwrap_or("unknown processor"))),
         ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
         ("load before", read("/proc/loadavg").trim().to_owned()),
         ("commit", commit.unwrap_or_default()),
         ("command", format!("cargo xtask bench {}", arguments.join(" "))),
-        ("build", if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()),
-    ]
+        ("build", crate::build().to_owned()),
+    ];
+    facts.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
-/// Writes the report, its tables and its plot under the names of the committed ones.
-fn write(arguments: &RunArguments, report: &Report, text: &str) -> Outcome<()> {
-    let Some(folder) = arguments.out.as_deref().map(Path::new) else { return Ok(()) };
+/// Puts the reports of earlier calls together, which measured one part each.
+pub(crate) fn merge(arguments: &MergeArguments) -> Outcome<()> {
+    let mut merged = Report::default();
+    for file in &arguments.files {
+        let part = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        merged.absorb(&serde_json::from_str(&part)?).map_err(|error| format!("{file}: {error}"))?;
+    }
+    show(&merged, arguments.out.as_deref())?;
+    check(&merged, false)
+}
+
+/// Prints a report; with a folder also writes it, its tables and its plot there, under the names of
+/// the committed ones.
+fn show(report: &Report, folder: Option<&str>) -> Outcome<()> {
+    let text = table::text(report);
+    println!("{text}");
+    let Some(folder) = folder.map(Path::new) else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(&report.json())? + "\n";
     std::fs::write(folder.join("baseline.json"), json)?;

@@ -93,7 +93,7 @@ pub(crate) fn install_packages(why: &str, packages: &[&str]) -> Result<(), Strin
     let manual = |reason: String| {
         format!(
             "{why}; {reason}. Install them:\n    {advice}\nor run the other steps: \
-             cargo xtask test --no-browser"
+             cargo xtask test --only STEP"
         )
     };
     if process::find(&["apt-get"]).is_none() {

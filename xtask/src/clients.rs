@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{browser, process};
+use crate::{browser, process, readme};
 
 /// Where the scripts and lock files are.
 const FOLDER: &str = "tests/clients";
@@ -63,14 +63,10 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), String> {
 pub(crate) fn matrix() -> Result<(), String> {
     let root = process::root()?;
     run(&root, Some("every_client"))?;
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    let table = read(&matrix_file(&root)?)?;
-    let path = root.join("README.md");
-    let readme = read(&path)?;
-    let changed = replaced(&readme, &table).ok_or("README.md has no place for the table")?;
-    std::fs::write(&path, changed).map_err(|error| format!("README.md is not written: {error}"))
+    let file = matrix_file(&root)?;
+    let table =
+        std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    readme::put(&root, TABLE_BEGIN, &table)
 }
 
 /// Where the tests leave the table.
@@ -78,16 +74,8 @@ fn matrix_file(root: &Path) -> Result<PathBuf, String> {
     Ok(browser::target(root)?.join("matrix.md"))
 }
 
-/// The README with another table between the two marks.
-fn replaced(readme: &str, table: &str) -> Option<String> {
-    let (before, rest) = readme.split_once(TABLE_BEGIN)?;
-    let (_, after) = rest.split_once(TABLE_END)?;
-    Some(format!("{before}{TABLE_BEGIN}\n{table}{TABLE_END}{after}"))
-}
-
-/// What stands before and after the table in the README.
+/// What stands before the table in the README.
 pub(crate) const TABLE_BEGIN: &str = "<!-- cargo xtask matrix -->";
-pub(crate) const TABLE_END: &str = "<!-- end -->";
 
 fn install_system() -> Result<(), String> {
     let mut missing: Vec<&str> = Vec::new();
@@ -155,15 +143,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[test]
-    fn the_table_is_put_between_its_marks() {
-        let readme = format!("a\n{TABLE_BEGIN}\nold\n{TABLE_END}\nb\n");
-        let changed = replaced(&readme, "new\n").unwrap();
-        assert_eq!(changed, format!("a\n{TABLE_BEGIN}\nnew\n{TABLE_END}\nb\n"));
-        assert_eq!(replaced(&changed, "new\n").unwrap(), changed);
-        assert_eq!(replaced("nothing", "new"), None);
-    }
 
     #[test]
     fn what_is_installed_is_installed_once() {

@@ -7,6 +7,7 @@ mod bench;
 mod browser;
 mod clients;
 mod process;
+mod readme;
 mod scoreboard;
 mod steps;
 mod tidy;

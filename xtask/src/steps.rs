@@ -130,6 +130,9 @@ fn tests(root: &Path) -> Result<(), String> {
         command.args(["test", "--locked", "--workspace"]).args(arguments);
         command
     };
+    if process::find(&["valgrind"]).is_none() {
+        browser::install_packages("the tests count instructions with Valgrind", &["valgrind"])?;
+    }
     process::run(&mut test(&["--no-run"]))?;
     std::thread::scope(|scope| {
         let mut timers = test(&["--test", "api", "--", TIMERS, "--test-threads", "8"]);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use profile::Profile;
 use stage::Stage;
 
-use crate::StageArguments;
+use crate::{StageArguments, build};
 
 /// What a forwarded packet cost before, and how that was measured.
 const BASE: &str = include_str!("../../instructions.json");
@@ -30,8 +30,6 @@ const MEASURED: &str = "*Stage*measured*";
 const AEAD: [&str; 3] = ["gcm", "aes_", "ghash"];
 /// Functions shown.
 const SHOWN: usize = 12;
-/// Media flows this long before anything is counted: key frames, first reports, first estimates.
-const WARM_UP: Duration = Duration::from_secs(10);
 
 /// Counts, prints and compares. Errors: valgrind does not run, or the gate is exceeded.
 pub(crate) fn run(arguments: &StageArguments) -> Result<(), Box<dyn Error>> {
@@ -56,14 +54,14 @@ pub(crate) fn run(arguments: &StageArguments) -> Result<(), Box<dyn Error>> {
 
 /// Runs the stage under callgrind, which writes its profile to `out`; returns what the stage said.
 fn count(arguments: &StageArguments, out: &Path) -> Result<serde_json::Value, Box<dyn Error>> {
-    let StageArguments { subscribers, seconds } = arguments;
+    let StageArguments { subscribers, seconds, warm_up } = arguments;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--collect-atstart=no"])
         .arg(format!("--toggle-collect={MEASURED}"))
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe()?)
         .args(["stage", "--subscribers", &subscribers.to_string()])
-        .args(["--seconds", &seconds.to_string()])
+        .args(["--seconds", &seconds.to_string(), "--warm-up", &warm_up.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("valgrind: {error} (it is a package of most systems)"))?;
@@ -73,15 +71,19 @@ fn count(arguments: &StageArguments, out: &Path) -> Result<serde_json::Value, Bo
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Says what has become of the base's figure. Only equal loads compare.
+/// Says what has become of the base's figure. Only equal loads of equal builds compare.
 fn compare(load: &StageArguments, per_packet: f64, others: f64) -> Result<(), Box<dyn Error>> {
-    let base: serde_json::Value = serde_json::from_str(BASE)?;
-    let same = base["subscribers"].as_u64() == Some(load.subscribers as u64)
-        && base["seconds"].as_u64() == Some(load.seconds);
-    if !same {
-        println!("not compared: the base was measured with another load");
+    let bases: serde_json::Value = serde_json::from_str(BASE)?;
+    let same = |base: &&serde_json::Value| {
+        base["subscribers"].as_u64() == Some(load.subscribers as u64)
+            && base["seconds"].as_u64() == Some(load.seconds)
+            && base["warm_up"].as_u64() == Some(load.warm_up)
+            && base["build"] == build()
+    };
+    let Some(base) = bases.as_array().into_iter().flatten().find(same) else {
+        println!("not compared: no base was measured with this load and build");
         return Ok(());
-    }
+    };
     let growth = |now: f64, name: &str| {
         let before = base[name].as_f64().ok_or(format!("the base has no {name}"))?;
         let growth = 100.0 * (now / before - 1.0);
@@ -102,7 +104,7 @@ pub(crate) fn stage(arguments: &StageArguments) -> Result<(), Box<dyn Error>> {
     let mut stage = Stage::new(arguments.subscribers);
     stage.connect()?;
     stage.play();
-    stage.run_for(WARM_UP, false);
+    stage.run_for(Duration::from_secs(arguments.warm_up), false);
     let before = stage.forwarded();
     stage.run_for(Duration::from_secs(arguments.seconds), true);
     let forwarded = stage.forwarded() - before;

@@ -32,21 +32,21 @@ pub(crate) fn compare(report: &Report, baseline: &str) -> Outcome<()> {
     for row in &report.rows {
         let median = row.median();
         for name in COMPARED {
-            let before = figure(&baseline, row.scenario, &row.server, name);
+            let before = figure(&baseline, &row.scenario, &row.server, name);
             if let (Some(before), Some(now)) = (before, median.get(name)) {
-                line(row.scenario, &row.server, name, before, now);
+                line(&row.scenario, &row.server, name, before, now);
             }
         }
-        let floor = report.row(row.scenario, FLOOR);
+        let floor = report.row(&row.scenario, FLOOR);
         let floor = floor.and_then(|floor| floor.median().get("cpu_us_per_packet"));
         let cost = median.get("cpu_us_per_packet");
-        let before = figure(&baseline, row.scenario, &row.server, "cpu_us_per_packet");
-        let floor_before = figure(&baseline, row.scenario, FLOOR, "cpu_us_per_packet");
+        let before = figure(&baseline, &row.scenario, &row.server, "cpu_us_per_packet");
+        let floor_before = figure(&baseline, &row.scenario, FLOOR, "cpu_us_per_packet");
         if let (Some(cost), Some(floor), Some(before), Some(floor_before)) =
             (cost, floor, before, floor_before)
         {
             let name = "times the plain floor";
-            line(row.scenario, &row.server, name, before / floor_before, cost / floor);
+            line(&row.scenario, &row.server, name, before / floor_before, cost / floor);
         }
     }
     Ok(())

@@ -12,15 +12,15 @@ use crate::usage::Usage;
 /// Figures by name. Units are in the names.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Figures {
-    values: BTreeMap<&'static str, f64>,
+    values: BTreeMap<String, f64>,
     /// What was measured, in words; empty where it needs none.
     pub(crate) about: String,
 }
 
 impl Figures {
     /// Sets a figure.
-    pub(crate) fn set(&mut self, name: &'static str, value: f64) {
-        self.values.insert(name, value);
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
+        self.values.insert(name.to_owned(), value);
     }
 
     /// A figure, where the scenario has it.
@@ -29,8 +29,8 @@ impl Figures {
     }
 
     /// All figures.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        self.values.iter().map(|(name, value)| (*name, *value))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
     /// What one window shows of forwarding.
@@ -81,7 +81,7 @@ impl Figures {
     }
 
     /// Sets `NAME_p50` and `NAME_p99` of these times.
-    pub(crate) fn times(&mut self, names: [&'static str; 2], mut times: Vec<Duration>) {
+    pub(crate) fn times(&mut self, names: [&str; 2], mut times: Vec<Duration>) {
         times.sort();
         if !times.is_empty() {
             self.set(names[0], ms(percentile(&times, 0.5)));

@@ -1,8 +1,9 @@
 //! What a run found out: `figures` holds it, `table` prints it, `plot` draws it, `baseline` compares
-//! it with what was committed. Filled by `run`.
+//! it with what was committed, `merge` makes one of several. Filled by `run`.
 
 pub(crate) mod baseline;
 pub(crate) mod figures;
+pub(crate) mod merge;
 pub(crate) mod plot;
 pub(crate) mod table;
 
@@ -12,7 +13,7 @@ use figures::Figures;
 
 /// One server, or floor, in one scenario.
 pub(crate) struct Row {
-    pub(crate) scenario: &'static str,
+    pub(crate) scenario: String,
     pub(crate) server: String,
     /// Each run, in the order they were made.
     pub(crate) runs: Vec<Figures>,
@@ -27,9 +28,10 @@ impl Row {
 }
 
 /// Everything a run found out.
+#[derive(Default)]
 pub(crate) struct Report {
     /// Machine, kernel, commit, command, servers.
-    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) facts: Vec<(String, String)>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -40,8 +42,8 @@ impl Report {
     }
 
     /// The scenarios, in order.
-    pub(crate) fn scenarios(&self) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> = self.rows.iter().map(|row| row.scenario).collect();
+    pub(crate) fn scenarios(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.rows.iter().map(|row| row.scenario.as_str()).collect();
         names.dedup();
         names
     }
@@ -64,7 +66,7 @@ impl Report {
                 "errors": row.errors,
             })
         });
-        let facts = self.facts.iter().map(|(name, text)| ((*name).to_owned(), json!(text)));
+        let facts = self.facts.iter().map(|(name, text)| (name.clone(), json!(text)));
         json!({
             "facts": Value::Object(facts.collect()),
             "rows": rows.collect::<Vec<_>>(),

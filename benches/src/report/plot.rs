@@ -28,7 +28,9 @@ pub(crate) fn svg(report: &Report) -> String {
         .filter(|row| {
             row.scenario.starts_with("broadcast") || row.scenario.starts_with("conference")
         })
-        .filter_map(|row| Some((row.scenario, row.server.as_str(), row.median().get(FIGURE)?)))
+        .filter_map(|row| {
+            Some((row.scenario.as_str(), row.server.as_str(), row.median().get(FIGURE)?))
+        })
         .collect();
     let most = costs.iter().map(|(.., cost)| *cost).fold(0.1, f64::max);
     let mut bars = String::new();
@@ -74,10 +76,15 @@ mod tests {
 
     #[test]
     fn every_row_with_a_cost_has_a_bar() {
-        let row = |scenario, server: &str, cost: Option<f64>| {
+        let row = |scenario: &str, server: &str, cost: Option<f64>| {
             let mut figures = Figures::default();
             cost.into_iter().for_each(|cost| figures.set(FIGURE, cost));
-            Row { scenario, server: server.to_owned(), runs: vec![figures], errors: Vec::new() }
+            Row {
+                scenario: scenario.to_owned(),
+                server: server.to_owned(),
+                runs: vec![figures],
+                errors: Vec::new(),
+            }
         };
         let rows = vec![
             row("broadcast-video", "fanfall", Some(2.0)),

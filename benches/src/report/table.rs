@@ -1,4 +1,4 @@
-//! The report as tables for people, in the markup of the README: the costs together, then all of each
+//! The report as tables for people, in the markup of the README: all in short, then all of each
 //! scenario. Every figure is a median; beside each server's cost stands what it is to the floors of
 //! the same run.
 
@@ -70,6 +70,27 @@ const CAPACITY: Columns = &[
     ("generator is the limit", "generator_bound", 0),
 ];
 
+/// Headlines beside the costs: a scenario, its name for people, a figure, digits behind the point.
+const HEADLINES: &[(&str, &str, &str, usize)] = &[
+    ("conference-5x10", "conference-5x10, latency p99 in ms", "latency_ms_p99", 2),
+    ("conference-10x10", "conference-10x10, latency p99 in ms", "latency_ms_p99", 2),
+    ("saturation", "saturation of one core, subscribers held", "saturation_subscribers", 0),
+    ("saturation", "saturation of one core, packets/s", "packets_per_second", 0),
+    ("saturation", "at 150 % of it, % of the highest rate", "overload_percent_of_most", 1),
+    (
+        "saturation",
+        "at 150 % of it, worst subscriber gets %",
+        "overload_worst_subscriber_percent",
+        1,
+    ),
+    ("idle", "KiB resident per idle subscriber", "kib_per_session", 1),
+    ("churn-50", "50 joins/s, first packet after ms, p50", "first_media_ms_p50", 1),
+    ("churn-50", "50 joins/s, first packet after ms, p99", "first_media_ms_p99", 1),
+    ("churn-1000", "1,000 joins/s, failed", "failed_joins", 0),
+    ("churn-1000", "1,000 joins/s, first packet after ms, p50", "first_media_ms_p50", 1),
+    ("churn-1000", "1,000 joins/s, latency p99 of those who stay in ms", "latency_ms_p99", 2),
+];
+
 /// Below this part, in percent, a server did not do the work.
 const DELIVERED: f64 = 99.0;
 /// Floors a cost is divided by.
@@ -116,40 +137,55 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-/// The costs alone: a line for each scenario, a column for each server. Where less was delivered than
-/// was to be, its part is said, for what is not sent costs nothing.
+/// In short: a line for each scenario's cost and for each headline, a column for each server. Where
+/// less was delivered than was to be, its part is said, for what is not sent costs nothing.
 fn summary(out: &mut String, report: &Report) -> std::fmt::Result {
-    let costs = |row: &&Row| row.median().get("cpu_us_per_packet").is_some();
-    let rows: Vec<&Row> = report.rows.iter().filter(costs).collect();
     let mut servers: Vec<&str> = Vec::new();
-    for row in &rows {
+    for row in &report.rows {
         if !servers.contains(&row.server.as_str()) {
             servers.push(&row.server);
         }
     }
-    writeln!(out, "\n## CPU microseconds per forwarded packet\n")?;
-    writeln!(out, "| scenario | {} |\n|{}", servers.join(" | "), "---|".repeat(1 + servers.len()))?;
+    writeln!(out, "\n## In short\n")?;
+    writeln!(out, "| | {} |\n|{}", servers.join(" | "), "---|".repeat(1 + servers.len()))?;
+    let medians = |scenario: &str| -> Vec<Option<Figures>> {
+        servers.iter().map(|server| Some(report.row(scenario, server)?.median())).collect()
+    };
     for scenario in report.scenarios() {
-        let median = |server: &&str| report.row(scenario, server).map(Row::median);
-        let medians: Vec<Option<Figures>> = servers.iter().map(median).collect();
-        let cost = |one: &Option<Figures>| one.as_ref()?.get("cpu_us_per_packet");
-        if !medians.iter().any(|one| cost(one).is_some()) {
-            continue;
+        let cells: Vec<Option<String>> = medians(scenario).iter().map(cost).collect();
+        // What a saturated core costs is another load for each server.
+        if scenario != "saturation" {
+            summary_line(out, &format!("{scenario}, CPU us per forwarded packet"), &cells)?;
         }
+    }
+    for (scenario, words, name, digits) in HEADLINES {
         let cell = |one: &Option<Figures>| {
-            let delivered = one.as_ref().and_then(|one| one.get("delivered_percent"));
-            match (cost(one), delivered) {
-                (None, _) => "-".to_owned(),
-                (Some(cost), Some(part)) if part < DELIVERED => {
-                    format!("{cost:.2} ({part:.0} % delivered)")
-                }
-                (Some(cost), _) => format!("{cost:.2}"),
-            }
+            let value = one.as_ref()?.get(name)?;
+            Some(format!("{value:.digits$}", digits = *digits))
         };
-        let cells: Vec<String> = medians.iter().map(cell).collect();
-        writeln!(out, "| {scenario} | {} |", cells.join(" | "))?;
+        let cells: Vec<Option<String>> = medians(scenario).iter().map(cell).collect();
+        summary_line(out, words, &cells)?;
     }
     Ok(())
+}
+
+/// One line of the summary, where any server has the figure.
+fn summary_line(out: &mut String, words: &str, cells: &[Option<String>]) -> std::fmt::Result {
+    if cells.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let cells: Vec<&str> = cells.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect();
+    writeln!(out, "| {words} | {} |", cells.join(" | "))
+}
+
+/// What a packet cost, with the part that was delivered where that is not all.
+fn cost(median: &Option<Figures>) -> Option<String> {
+    let median = median.as_ref()?;
+    let cost = median.get("cpu_us_per_packet")?;
+    Some(match median.get("delivered_percent") {
+        Some(part) if part < DELIVERED => format!("{cost:.2} ({part:.0} % delivered)"),
+        _ => format!("{cost:.2}"),
+    })
 }
 
 fn head(out: &mut String, columns: Columns, floors: &[&str]) -> std::fmt::Result {
@@ -174,7 +210,7 @@ fn line(
     }
     let cost = median.get("cpu_us_per_packet");
     for floor in floors {
-        let floor = report.row(row.scenario, floor);
+        let floor = report.row(&row.scenario, floor);
         let floor = floor.and_then(|floor| floor.median().get("cpu_us_per_packet"));
         let ratio = cost.zip(floor).map(|(cost, floor)| format!("{:.2}", cost / floor));
         cells.push(ratio.unwrap_or_else(|| "-".to_owned()));

@@ -21,6 +21,10 @@ use crate::store::{Store, unix_time, webhooks};
 /// How long a stop waits for what can be delivered at once; chosen.
 const DRAIN: Duration = Duration::from_millis(1_000);
 
+/// Names that are looked up at a time. Chosen: one whose servers do not answer takes half a minute,
+/// and must not hold up others.
+const LOOK_UPS_MAX: usize = 64;
+
 /// Deadlines of deliveries. Not settable by the operator.
 #[derive(Clone, Copy, Debug)]
 pub struct WebhookLimits {
@@ -74,7 +78,10 @@ impl Courier {
         private: bool,
         store: Store,
     ) -> std::io::Result<(Self, CourierThread)> {
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(LOOK_UPS_MAX)
+            .build()?;
         let handle = runtime.handle().clone();
         let stop = watch::Sender::new(false);
         let (told, name) = (stop.clone(), "fanfall-webhooks".to_owned());
@@ -90,8 +97,8 @@ impl Courier {
 
     /// Delivers what a webhook gets, until it is over.
     pub(super) fn serve(self: &Arc<Self>, hook: Arc<Hook>) {
-        let task = Task { courier: self.clone(), hook, stop: self.stop.subscribe() };
-        self.runtime.spawn(task.run());
+        let (stop, wait) = (self.stop.subscribe(), self.limits.backoff);
+        self.runtime.spawn(Task { courier: self.clone(), hook, stop, wait }.run());
     }
 }
 
@@ -123,51 +130,51 @@ struct Task {
     courier: Arc<Courier>,
     hook: Arc<Hook>,
     stop: watch::Receiver<bool>,
+    /// Wait after the next attempt that fails.
+    wait: Duration,
 }
 
 impl Task {
     async fn run(mut self) {
         let mut line = Line::default();
         while !self.hook.is_over() {
-            match self.hook.first() {
-                Some(told) => self.deliver(&told, &mut line).await,
-                None => {
-                    // What comes some time later finds another connection.
-                    line.close();
-                    if *self.stop.borrow() {
-                        return;
-                    }
-                    tokio::select! {
-                        () = self.hook.woken() => {}
-                        _ = self.stop.changed() => {}
-                    }
+            let Some(told) = self.hook.first() else {
+                // What comes some time later finds another connection.
+                line.close();
+                if *self.stop.borrow() {
+                    return;
                 }
+                tokio::select! {
+                    () = self.hook.woken() => {}
+                    _ = self.stop.changed() => {}
+                }
+                continue;
+            };
+            if told.at.elapsed() >= self.courier.limits.age {
+                self.hook.dropped(told.number);
+            } else if self.attempt(&told, &mut line).await {
+                self.wait = self.courier.limits.backoff;
+            } else {
+                line.close();
+                if *self.stop.borrow() {
+                    return;
+                }
+                self.pause().await;
             }
         }
     }
 
-    /// Delivers one event, or drops it.
-    async fn deliver(&mut self, told: &Told, line: &mut Line) {
-        let mut wait = self.courier.limits.backoff;
-        loop {
-            if self.attempt(told, line).await || self.hook.is_over() {
-                return;
+    /// Waits before the next attempt, whatever event that is for.
+    async fn pause(&mut self) {
+        let wake = Instant::now() + spread(self.wait);
+        self.wait = (self.wait * 2).min(self.courier.limits.backoff_max);
+        while Instant::now() < wake && !self.hook.is_over() && !*self.stop.borrow() {
+            tokio::select! {
+                // More events, which have to wait as well; or it is over.
+                () = self.hook.woken() => {}
+                _ = self.stop.changed() => {}
+                () = tokio::time::sleep_until(wake.into()) => {}
             }
-            line.close();
-            let wake = Instant::now() + spread(wait);
-            let stopping = *self.stop.borrow();
-            if stopping || wake.duration_since(told.at) >= self.courier.limits.age {
-                return self.hook.dropped(told.number);
-            }
-            while Instant::now() < wake && !self.hook.is_over() && !*self.stop.borrow() {
-                tokio::select! {
-                    // More events, which have to wait as well; or it is over.
-                    () = self.hook.woken() => {}
-                    _ = self.stop.changed() => {}
-                    () = tokio::time::sleep_until(wake.into()) => {}
-                }
-            }
-            wait = (wait * 2).min(self.courier.limits.backoff_max);
         }
     }
 

@@ -88,20 +88,24 @@ impl Hook {
     /// An event was delivered.
     pub(super) fn delivered(&self, number: u64) {
         self.counts.delivered.fetch_add(1, Ordering::Relaxed);
-        lock(&self.inner).error = None;
+        if lock(&self.inner).error.take().is_some() {
+            tracing::info!(webhook = self.id, "a webhook takes events again");
+        }
         self.forget(number);
     }
 
     /// An attempt failed.
     pub(super) fn failed(&self, why: String) {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(webhook = self.id, why, "delivery failed");
-        lock(&self.inner).error = Some(why);
+        let mut inner = lock(&self.inner);
+        if inner.error.is_none() {
+            tracing::warn!(webhook = self.id, why, "a webhook does not take events");
+        }
+        inner.error = Some(why);
     }
 
     /// An event was too old.
     pub(super) fn dropped(&self, number: u64) {
-        tracing::warn!(webhook = self.id, "an event could not be delivered and is dropped");
         // What gave way meanwhile was counted there.
         let gone = u64::from(self.forget(number));
         self.counts.dropped.fetch_add(gone, Ordering::Relaxed);

@@ -2,7 +2,8 @@
 //! anew when a client is. Browsers and GStreamer come with the distribution and are not compared.
 
 use super::Violation;
-use crate::clients::{TABLE_BEGIN, TABLE_END};
+use crate::clients::TABLE_BEGIN;
+use crate::readme::TABLE_END;
 
 /// Lock files, and the clients of the table that each of them names.
 const NPM: (&str, [&str; 3]) =
