@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, TrackId};
+use crate::id::{ChannelId, ChannelSubscriptionId, CoreId, PeerId, SubscriptionId, TrackId};
+use crate::limits::ENCODINGS_MAX;
 use crate::media::Label;
 
 /// Something the control plane wants to know.
@@ -41,6 +42,25 @@ pub enum Event {
         received: u64,
         /// UDP payload bytes sent to it.
         sent: u64,
+        /// How its path is.
+        path: PathFigures,
+    },
+    /// What each encoding of `track` costs, in bit/s without key frames; 0 for one that is not sent.
+    /// Every two seconds, while the peer's traffic is reported.
+    TrackRates {
+        /// The track.
+        track: TrackId,
+        /// By encoding.
+        rates: [u32; ENCODINGS_MAX],
+    },
+    /// A subscription shows another encoding than when this was last told; at most every two seconds.
+    Shown {
+        /// Its peer.
+        peer: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The encoding; None: none.
+        encoding: Option<u8>,
     },
     /// The first media packet of `track` was authenticated and understood.
     TrackStarted {
@@ -103,6 +123,33 @@ pub enum Event {
         /// Why.
         reason: ChannelCloseReason,
     },
+}
+
+/// How the path of a peer is, both ways: what explains a bad picture.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct PathFigures {
+    /// Smoothed round-trip time, once a report told it.
+    pub round_trip: Option<Duration>,
+    /// Bandwidth towards the peer in bit/s, where it answers transport-wide feedback.
+    pub estimate: Option<u64>,
+    /// How long what is sent to it waits on the path.
+    pub queue: Duration,
+    /// Packets lost on the way to it, in 1/1000.
+    pub lost_down: u16,
+    /// Packets lost on the way from it, in 1/1000, of the last receiver report.
+    pub lost_up: u16,
+    /// Bit/s of everything it subscribes to, in the lowest quality there is.
+    pub least: u64,
+    /// Bit/s of what it is given.
+    pub given: u64,
+    /// Bit/s of everything it subscribes to, in the best quality.
+    pub most: u64,
+    /// Whether its video pauses, so that sound gets through.
+    pub paused: bool,
+    /// Sequence numbers that it named in NACKs since the last event.
+    pub nacked: u32,
+    /// Key frames that it asked for since the last event.
+    pub key_frames: u32,
 }
 
 /// Why a subscription of a data channel ended on its core.

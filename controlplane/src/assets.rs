@@ -23,7 +23,7 @@ macro_rules! asset {
 }
 
 /// Every file. A call's link names its room, so its page stands under all of them.
-pub(crate) static ASSETS: [Asset; 22] = [
+pub(crate) static ASSETS: [Asset; 27] = [
     asset!("/", HTML, "index.html"),
     asset!("/index.html", HTML, "index.html"),
     asset!("/app.js", SCRIPT, "app.js"),
@@ -46,4 +46,9 @@ pub(crate) static ASSETS: [Asset; 22] = [
     asset!("/demo/assets/quality.js", SCRIPT, "demo/quality.js"),
     asset!("/demo/assets/grid.js", SCRIPT, "demo/grid.js"),
     asset!("/demo/assets/chat.js", SCRIPT, "demo/chat.js"),
+    asset!("/dashboard", HTML, "dashboard/index.html"),
+    asset!("/dashboard/assets/style.css", STYLE, "dashboard/style.css"),
+    asset!("/dashboard/assets/main.js", SCRIPT, "dashboard/main.js"),
+    asset!("/dashboard/assets/session.js", SCRIPT, "dashboard/session.js"),
+    asset!("/dashboard/assets/plot.js", SCRIPT, "dashboard/plot.js"),
 ];

@@ -31,6 +31,8 @@ pub enum Target {
         /// What it does.
         action: DemoAction,
     },
+    /// What the dashboard's page reads: of one session, or of everything.
+    Dashboard(Option<String>),
     /// GET /metrics.
     Metrics,
     /// GET /healthz.
@@ -63,6 +65,10 @@ pub(crate) enum Place {
     Page(&'static Asset),
     /// A member of a room of the demo call.
     DemoMember,
+    /// What the dashboard shows.
+    Dashboard,
+    /// What its page of one session shows.
+    DashboardSession,
     /// The metrics.
     Metrics,
     /// Whether the server is alive.
@@ -154,12 +160,18 @@ const PREFIXES: [&str; 2] = ["/v1/apps/{app}", "/apps/{app}"];
 const PAGE_PREFIX: &str = "/page/api";
 /// Where the members of the demo call meet.
 const DEMO_MEMBER: &str = "/demo/api/{room}/{member}";
+/// What the dashboard's page asks for.
+const DASHBOARD: [(&str, Place); 2] = [
+    ("/dashboard/api/overview", Place::Dashboard),
+    ("/dashboard/api/sessions/{session}", Place::DashboardSession),
+];
 
 impl Place {
     /// The methods it takes, as an `Allow` header.
     pub(crate) fn methods(self) -> &'static str {
         match self {
             Place::Page(_) | Place::Metrics | Place::Health => "GET, HEAD",
+            Place::Dashboard | Place::DashboardSession => "GET, HEAD",
             Place::OpenApi | Place::IceServers => "GET, HEAD",
             Place::Session(Action::Read)
             | Place::Stream
@@ -191,6 +203,8 @@ impl Place {
         match self {
             Place::Page(_)
             | Place::DemoMember
+            | Place::Dashboard
+            | Place::DashboardSession
             | Place::Metrics
             | Place::Health
             | Place::OpenApi => "Server",
@@ -280,6 +294,9 @@ impl Routes {
             insert(asset.path.to_owned(), Place::Page(asset))?;
         }
         insert(DEMO_MEMBER.to_owned(), Place::DemoMember)?;
+        for (path, place) in DASHBOARD {
+            insert(path.to_owned(), place)?;
+        }
         for prefix in PREFIXES {
             for (path, place) in API.into_iter().chain(SECRET) {
                 insert(format!("{prefix}{path}"), place)?;
@@ -326,6 +343,8 @@ impl Routes {
                     action: if method == "PUT" { DemoAction::Stay } else { DemoAction::Leave },
                 });
             }
+            Place::Dashboard => return Ok(Target::Dashboard(None)),
+            Place::DashboardSession => return Ok(Target::Dashboard(parameter("session"))),
             Place::Metrics => return Ok(Target::Metrics),
             Place::Health => return Ok(Target::Health),
             Place::OpenApi => return Ok(Target::OpenApi),
@@ -409,6 +428,7 @@ impl Target {
             Target::Account(_) => "account_apps",
             Target::Page(_) => "page",
             Target::Demo { .. } => "demo",
+            Target::Dashboard(_) => "dashboard",
             Target::Metrics => "metrics",
             Target::Health => "healthz",
             Target::OpenApi => "openapi",

@@ -29,6 +29,7 @@ mod page;
 mod host;
 mod assets;
 pub mod demo;
+mod dashboard;
 mod start;
 pub mod cli;
 

@@ -50,6 +50,24 @@ pub(crate) fn allowed(
     }
 }
 
+/// Whether a request without a token may see the dashboard: from the server's own page, to a server on
+/// loopback. What a proxy on the same host passes on comes from elsewhere, whatever its address.
+///
+/// # Errors
+/// [`ApiError::PageRefused`].
+pub(crate) fn shows_dashboard(
+    loopback: bool,
+    authority: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(), ApiError> {
+    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    if !loopback || passed_on.iter().any(|name| headers.contains_key(*name)) {
+        let text = "the dashboard is off: start the server with --dashboard-token";
+        return Err(ApiError::PageRefused(text));
+    }
+    allowed(true, true, authority, headers)
+}
+
 /// Whether a host is `localhost` or a literal address.
 fn cannot_be_pointed(host: &str) -> bool {
     let without_port = match host.rsplit_once(':') {
@@ -71,6 +89,22 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         allowed(enabled, loopback, None, &headers.collect()).is_ok()
+    }
+
+    #[test]
+    fn without_a_token_the_dashboard_is_for_loopback_alone() {
+        let look = |loopback, pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            shows_dashboard(loopback, None, &headers.collect()).is_ok()
+        };
+        let host = ("host", "127.0.0.1:8080");
+        assert!(look(true, &[host]));
+        assert!(!look(false, &[host]));
+        assert!(!look(true, &[("host", "evil.example")]));
+        assert!(!look(true, &[host, ("origin", "https://evil.example")]));
+        assert!(!look(true, &[host, ("x-forwarded-for", "192.0.2.1")]));
     }
 
     #[test]

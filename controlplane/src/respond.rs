@@ -22,6 +22,7 @@ use crate::api::{
 use crate::assets::Asset;
 use crate::auth::{self, AppIndex, Digest};
 use crate::config::HttpLimits;
+use crate::dashboard;
 use crate::demo::{self, DemoAction, Rooms};
 use crate::endpoints::{Endpoint, Routes, Target};
 use crate::error::ApiError;
@@ -52,6 +53,8 @@ pub(crate) struct Responder {
     pub(crate) limits: HttpLimits,
     /// Digest of the account token; None: the account API is off.
     pub(crate) account: Option<Digest>,
+    /// Digest of the dashboard's token; None: it is open on loopback alone.
+    pub(crate) dashboard: Option<Digest>,
     /// Whether the page may use the first app.
     pub(crate) page: bool,
     /// Who is in the demo call.
@@ -102,6 +105,10 @@ impl Responder {
             Target::Demo { room, member, action } => {
                 self.demo(&room, &member, action, request).await
             }
+            Target::Dashboard(session) => {
+                self.may_look(&request)?;
+                Ok(encode(dashboard::answer(&self.node, session.as_deref()).await?))
+            }
             Target::Health => {
                 let reply = api::Reply::json(200, &HealthReply { status: "ok" });
                 Ok(encode(reply))
@@ -144,6 +151,21 @@ impl Responder {
     fn own_page(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
         let authority = request.uri().authority().map(|authority| authority.as_str());
         page::allowed(self.page, self.loopback, authority, request.headers())
+    }
+
+    /// Whether a request may see the dashboard: with its token, or from its own page on loopback.
+    fn may_look<T>(&self, request: &Request<T>) -> Result<(), ApiError> {
+        let headers = request.headers();
+        match &self.dashboard {
+            Some(token) if auth::bearer(headers).is_some_and(|it| auth::matches(it, token)) => {
+                Ok(())
+            }
+            Some(_) => Err(ApiError::Unauthorized),
+            None => {
+                let authority = request.uri().authority().map(|authority| authority.as_str());
+                page::shows_dashboard(self.loopback, authority, headers)
+            }
+        }
     }
 
     /// A request of a member of the demo call.

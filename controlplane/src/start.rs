@@ -145,6 +145,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::new(node.clone(), certificates.as_ref().map(|one| one.expiry())),
         limits: config.limits,
         account: config.account_token.as_ref().map(|token| sha256(token.0.as_bytes())),
+        dashboard: config.dashboard_token.as_ref().map(|token| sha256(token.0.as_bytes())),
         page: config.page,
         rooms: Rooms::default(),
         loopback: http_addr.ip().is_loopback(),

@@ -1,6 +1,7 @@
 //! The demo call as people use it: four windows of one Chromium in one room, seen, heard, muted and
-//! written to by each other, one of them without a picture for a while; and what axe-core, the
-//! accessibility checker of npm, says of each page at the width of a desk and of a phone.
+//! written to by each other, one of them without a picture for a while; the dashboard that shows them; and
+//! what axe-core, the accessibility checker of npm, says of each page at the width of a desk and of a
+//! phone.
 
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ fn four_members_hold_a_call() {
     click(&pages[2], "#cam");
     until("Edsger's picture is back", SEEN_MAX, || (moving(&pages[0]) == 4).then_some(()));
 
+    dashboard(&stage);
+
     click(&pages[3], "#leave");
     look(&pages[3], "demo-left");
     let three = "return document.querySelectorAll('li.tile').length === 3";
@@ -74,6 +77,29 @@ fn chat(pages: &[Page]) {
     assert!(truth(&pages[0], unread).is_some());
     click(&pages[3], "#chat-open");
     look(&pages[3], "demo-chat");
+}
+
+/// The dashboard shows the call's four sessions with what they carry, and one of them with what it
+/// watches, which layer of it, and what stands out.
+fn dashboard(stage: &Stage) {
+    let page = stage.page("/dashboard");
+    let carried = "const rows = [...document.querySelectorAll('#sessions tbody tr')];\
+                   return rows.length === 4 && rows.every(({ cells }) =>\
+                     parseFloat(cells[2].textContent) > 0 && parseFloat(cells[3].textContent) > 0\
+                     && cells[0].textContent.includes('camera-') && cells[1].textContent !== '');";
+    until("four sessions carry something", SEEN_MAX, || truth(&page, carried));
+    look(&page, "dashboard");
+    click(&page, "#sessions tbody a");
+    let watched = "const rows = [...document.querySelectorAll('#watched tbody tr')];\
+                   const videos = rows.filter(({ cells }) => cells[1].textContent === 'video');\
+                   return !document.querySelector('#session').hidden && videos.length === 3\
+                     && videos.every(({ cells }) => /^[hq]$/.test(cells[2].textContent)\
+                       && parseFloat(cells[3].textContent) > 0)\
+                     && document.querySelectorAll('#findings li').length > 0\
+                     && document.querySelector('#session-plots polyline')\
+                       .getAttribute('points').split(' ').length > 1";
+    until("a session shows what it watches", SEEN_MAX, || truth(&page, watched));
+    look(&page, "dashboard-session");
 }
 
 /// Opens the page and joins with a small picture.

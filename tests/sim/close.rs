@@ -97,6 +97,15 @@ fn the_control_plane_ends_a_peer_and_the_remote_side_learns_it() {
     call.sim.run_for(seconds(3));
     assert!(traffic(&call).len() >= before + 3);
 
+    // Each report goes with the path's figures, the tracks' rates and the layers that are shown.
+    let events = || call.sim.events.iter().map(|(_, event)| event);
+    assert!(events().any(|event| matches!(
+        event,
+        Event::Traffic { path, .. } if path.most >= path.least.max(1)
+    )));
+    assert!(events().any(|event| matches!(event, Event::TrackRates { rates, .. } if rates[0] > 0)));
+    assert!(events().any(|event| matches!(event, Event::Shown { encoding: Some(_), .. })));
+
     // When all have left, every byte was reported as some peer's.
     for client in call.viewers[1..].iter().chain([&call.publisher]) {
         let (peer, home) = (call.sim.peer_id(*client), call.sim.home(*client).unwrap());

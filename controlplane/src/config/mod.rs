@@ -48,6 +48,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Token of the account API; None: that API is off.
     pub account_token: Option<Secret>,
+    /// Token of the dashboard; None: it is open on loopback and off elsewhere.
+    pub dashboard_token: Option<Secret>,
     /// Log filter in the syntax of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// Whether the page may use the first app without its secret.
@@ -186,6 +188,7 @@ impl Default for Config {
             apps: Vec::new(),
             state: None,
             account_token: None,
+            dashboard_token: None,
             log: "info".to_owned(),
             page: true,
             webhook_private: false,
@@ -231,6 +234,7 @@ impl Config {
             apps: apps(layers)?,
             state: parsed(layers.one("state"), state)?,
             account_token: parsed(layers.one("account_token"), secret)?.map(Secret),
+            dashboard_token: parsed(layers.one("dashboard_token"), secret)?.map(Secret),
             log: parsed(layers.one("log"), filter)?.unwrap_or(defaults.log),
             page: parsed(layers.one("page"), switch)?.unwrap_or(http.ip().is_loopback()),
             webhook_private: parsed(layers.one("webhook_private"), switch)?

@@ -29,7 +29,7 @@ const fn setting(
 }
 
 /// Every setting, in the order of the help.
-pub(super) const SETTINGS: [Setting; 17] = [
+pub(super) const SETTINGS: [Setting; 18] = [
     setting(
         ["http", "http"],
         "FANFALL_HTTP",
@@ -164,5 +164,14 @@ pub(super) const SETTINGS: [Setting; 17] = [
         false,
         "Let webhooks go to loopback and private addresses, and over plain http: for backends on \
          this host or its network. Default: off, only https to public addresses",
+    ),
+    setting(
+        ["dashboard_token", "dashboard-token"],
+        "FANFALL_DASHBOARD_TOKEN",
+        "TOKEN",
+        false,
+        "Token that the dashboard at /dashboard asks for: 16 to 256 printable characters without \
+         spaces. As with secrets, prefer the variable or the file. Default: none, the dashboard \
+         is open on loopback and off elsewhere",
     ),
 ];

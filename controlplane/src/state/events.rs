@@ -106,7 +106,18 @@ fn apply(node: &Node, event: Event) {
             lock(&node.closing).remove(&peer);
             node.plane.release_peer(peer);
         }
-        Event::Traffic { peer, received, sent } => node.count_traffic(peer, received, sent),
+        Event::Traffic { peer, received, sent, path } => {
+            if let Some(session) = node.owner(peer) {
+                session.figures().note(received, sent, path, Instant::now());
+            }
+            node.count_traffic(peer, received, sent);
+        }
+        Event::TrackRates { track, rates } => node.of_track(track, |_, it| it.set_rates(rates)),
+        Event::Shown { peer, subscription, encoding } => {
+            if let Some(session) = node.owner(peer) {
+                session.figures().show(subscription, encoding);
+            }
+        }
         Event::TrackStarted { track } => node.track_started(track),
         Event::AudioLevel { track, level, speaking } => node.heard(track, level, speaking),
         Event::Layer { track, rid, available } => node.layer(track, rid, available),

@@ -12,6 +12,7 @@ mod channels;
 mod streams;
 mod events;
 mod place;
+mod figures;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::store::usage::Amount;
 
 pub use channels::{Association, Channel, ChannelEnd, ChannelSubscription, Channels};
 pub use events::EventThread;
+pub use figures::{Figures, SAMPLES_MAX, Sample};
 pub use place::announced_addresses;
 use sessions::Ended;
 pub use sessions::{Facts, Link, LookUp, Owner, Session, Work};

@@ -13,6 +13,7 @@ use common::id::{CoreId, PeerId};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::channels::{Association, Channels};
+use super::figures::Figures;
 use super::tracks::{Publication, Subscription, TrackState};
 use super::{OFFER_MAX, UNCONNECTED_MAX, lock};
 use crate::auth::AppIndex;
@@ -51,6 +52,7 @@ pub struct Session {
     channels: Mutex<Channels>,
     requests: Mutex<VecDeque<Instant>>,
     used: Mutex<Amount>,
+    figures: Mutex<Figures>,
     changes: watch::Sender<()>,
 }
 
@@ -162,6 +164,7 @@ impl Session {
             channels: Mutex::default(),
             requests: Mutex::default(),
             used: Mutex::default(),
+            figures: Mutex::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -174,6 +177,11 @@ impl Session {
     /// What was used since it was made.
     pub fn used(&self) -> Amount {
         *lock(&self.used)
+    }
+
+    /// How its transport did lately, for the dashboard.
+    pub fn figures(&self) -> MutexGuard<'_, Figures> {
+        lock(&self.figures)
     }
 
     /// Its published tracks that packets arrived of.

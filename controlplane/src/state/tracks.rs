@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use common::command::Encoding;
 use common::id::{SubscriptionId, TrackId};
+use common::limits::ENCODINGS_MAX;
 use common::media::MediaKind;
 
 use super::lock;
@@ -40,6 +41,7 @@ pub struct Publication {
     pub kind: MediaKind,
     state: AtomicU8,
     sound: AtomicU16,
+    rates: Mutex<[u32; ENCODINGS_MAX]>,
     details: Mutex<Details>,
 }
 
@@ -69,6 +71,7 @@ impl Publication {
             kind: details.media.kind,
             state: AtomicU8::new(TrackState::Waiting as u8),
             sound: AtomicU16::new(0),
+            rates: Mutex::default(),
             details: Mutex::new(details),
         }
     }
@@ -114,6 +117,16 @@ impl Publication {
         let details = lock(&self.details);
         let rids = details.encodings.iter().filter_map(|encoding| encoding.rid.as_ref());
         rids.map(|rid| String::from_utf8_lossy(rid.as_bytes()).into_owned()).collect()
+    }
+
+    /// Notes what its encodings cost, in bit/s.
+    pub fn set_rates(&self, rates: [u32; ENCODINGS_MAX]) {
+        *lock(&self.rates) = rates;
+    }
+
+    /// What its encodings cost, in bit/s; 0 for one that is not sent.
+    pub fn rates(&self) -> [u32; ENCODINGS_MAX] {
+        *lock(&self.rates)
     }
 
     /// Notes what the cores heard of it. Of no use for a publication that ended. True when somebody

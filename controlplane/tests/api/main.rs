@@ -20,6 +20,7 @@ mod exchange;
 mod deploy;
 mod replay;
 mod account;
+mod dashboard;
 mod usage;
 mod events;
 mod receiver;

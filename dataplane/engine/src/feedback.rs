@@ -105,6 +105,9 @@ fn act(
             let Some(subscription) = subscription(tables, place, *media) else { return };
             for sequence in *sequences {
                 tables.counters.nacked += 1;
+                if let Some(peer) = tables.peers.at_mut(place) {
+                    peer.path.nacked += 1;
+                }
                 tables.repair(place, subscription, (sequence, None), now, host);
             }
         }
@@ -239,6 +242,9 @@ fn on_picture_loss(
     let Some(subscription) = tables.subscriptions.at(subscription) else { return };
     let encoding = subscription.waits_for(now).or(subscription.rewrite.encoding()).unwrap_or(0);
     let feed = subscription.feed;
+    if let Some(peer) = tables.peers.at_mut(place) {
+        peer.path.key_frames += 1;
+    }
     tables.want_key_frame(feed, encoding, now, host);
 }
 

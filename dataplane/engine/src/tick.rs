@@ -116,7 +116,9 @@ fn serve_peer(
         && let Some(traffic) = peer.take_traffic()
     {
         host.event(traffic);
+        tables.report_shown(place, host);
     }
+    let Some(peer) = tables.peers.at_mut(place) else { return };
     if let Some(downlink) = &mut peer.downlink {
         downlink.congestion.on_tick(now);
         tables.pace_soon(place);

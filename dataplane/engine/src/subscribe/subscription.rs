@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use common::command::{LayerChoice, PayloadMapping, SubscribeFacts};
+use common::id::SubscriptionId;
 use common::media::MediaKind;
 use proto::payload::facts::Target;
 
@@ -29,6 +30,8 @@ pub(crate) enum Pick {
 
 /// One subscription.
 pub(crate) struct Subscription {
+    /// Its name.
+    pub id: SubscriptionId,
     /// The peer that receives it.
     pub peer: PeerPlace,
     /// The feed it shows.
@@ -68,6 +71,8 @@ pub(crate) struct Subscription {
     pub hopeless: Option<u64>,
     /// When a key frame was asked for because of one.
     pub rescued: Option<Instant>,
+    /// The encoding shown that was last told to the control plane.
+    pub told: Option<u8>,
     /// The source changed since: its clock is to be told.
     pub clock_due: bool,
     payloads: Vec<PayloadMapping>,
@@ -83,6 +88,7 @@ impl Subscription {
         now: Instant,
     ) -> Self {
         Self {
+            id: facts.subscription,
             peer,
             feed,
             kind: facts.kind,
@@ -102,6 +108,7 @@ impl Subscription {
             newest_key: 0,
             hopeless: None,
             rescued: None,
+            told: None,
             clock_due: false,
             payloads: facts.payloads.clone(),
         }

@@ -244,19 +244,22 @@ impl Tables {
             self.show(place, share, pause, now, host);
         }
         self.shares = shares;
-        let downlink = self.peers.at_mut(place).and_then(|peer| peer.downlink.as_mut());
-        if let Some(downlink) = downlink {
+        let Some(peer) = self.peers.at_mut(place) else { return };
+        let given = if pause { fixed } else { fixed + used };
+        let path = &mut peer.path;
+        (path.least, path.given, path.most) = (fixed + lowest, given, fixed + top);
+        path.paused = pause;
+        if let Some(downlink) = &mut peer.downlink {
             let moved = |way: Ordering| self.shares.iter().any(|share| share.moves() == way);
             if moved(Ordering::Less) {
                 downlink.brake.on_fall(now);
             } else if moved(Ordering::Greater) {
                 downlink.brake.on_raise(now);
             }
-            let sent = if pause { fixed } else { fixed + used };
             // Room for a key frame, and for what a publisher may add.
             let enough = downlink.congestion.estimate() >= (fixed + top) * HEADROOM;
             let wanted = if pause || used < top || !enough { (fixed + top) * 3 / 2 } else { 0 };
-            downlink.congestion.set_demand(sent, wanted);
+            downlink.congestion.set_demand(given, wanted);
         }
     }
 

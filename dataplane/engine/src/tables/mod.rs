@@ -8,6 +8,7 @@ mod egress;
 mod messages;
 mod peers;
 mod reports;
+mod shown;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

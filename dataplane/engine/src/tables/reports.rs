@@ -141,6 +141,8 @@ impl Tables {
         let (count, tally) = self.received_from(place, &mut blocks, now);
         let Some(blocks) = blocks.get(..count).filter(|blocks| !blocks.is_empty()) else { return };
         let Some(peer) = self.peers.at_mut(place) else { return };
+        let lost = (tally.lost * 1_000).checked_div(tally.expected).unwrap_or(0);
+        peer.path.lost_up = lost.min(1_000) as u16;
         let Some(slot) = host.reserve() else { return };
         let mut writer = CompoundWriter::new(&mut slot[..DATAGRAM_MAX - 64]);
         for blocks in blocks.chunks(BLOCKS_PER_REPORT) {
@@ -167,12 +169,16 @@ impl Tables {
         answer: &DlrrBlock,
         now: Instant,
     ) {
-        let Some(peer) = self.peers.at(place).filter(|peer| peer.rtcp_ssrc == answer.ssrc) else {
+        if self.peers.at(place).is_none_or(|peer| peer.rtcp_ssrc != answer.ssrc) {
             return;
-        };
+        }
         let (last, delay) = (answer.last_reference, answer.delay_since_last);
         let Some(round_trip) = round_trip_of(self.start, now, last, delay) else { return };
-        for track in &peer.tracks {
+        if let Some(peer) = self.peers.at_mut(place) {
+            peer.path.round_trip = Some(round_trip);
+        }
+        let tracks = self.peers.at(place).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
+        for track in tracks {
             if let Some(track) = self.tracks.at_mut(*track) {
                 track.round_trip.sample(round_trip);
             }

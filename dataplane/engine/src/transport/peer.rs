@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::address::TransportAddress;
 use common::command::DtlsRole;
-use common::event::Event;
+use common::event::{Event, PathFigures};
 use common::id::PeerId;
 use common::media::ExtensionMap;
 use proto::dtls::Certificate;
@@ -63,6 +63,8 @@ pub(crate) struct Peer {
     pub round_trip: Option<Duration>,
     /// What came and went since it was last reported.
     pub traffic: Traffic,
+    /// How its path is, as far as others noted it here for the next report.
+    pub path: PathFigures,
     keys: Option<Box<Keys>>,
 }
 
@@ -118,6 +120,7 @@ impl Peer {
             channels: None,
             round_trip: None,
             traffic: Traffic::default(),
+            path: PathFigures::default(),
             keys: None,
         }
     }
@@ -166,7 +169,21 @@ impl Peer {
     pub(crate) fn take_traffic(&mut self) -> Option<Event> {
         let Traffic { received, mut sent } = std::mem::take(&mut self.traffic);
         sent += self.keys.as_mut().map_or(0, |keys| std::mem::take(&mut keys.sent));
-        (received | sent != 0).then_some(Event::Traffic { peer: self.id, received, sent })
+        let path = self.take_figures();
+        (received | sent != 0).then_some(Event::Traffic { peer: self.id, received, sent, path })
+    }
+
+    /// How its path is now; what is counted begins at zero again.
+    fn take_figures(&mut self) -> PathFigures {
+        let mut path = self.path;
+        (self.path.nacked, self.path.key_frames) = (0, 0);
+        path.round_trip = self.round_trip.or(path.round_trip);
+        if let Some(downlink) = &self.downlink {
+            path.estimate = Some(downlink.congestion.estimate());
+            path.queue = downlink.congestion.queue_delay();
+            path.lost_down = (downlink.congestion.loss() * 1_000.0) as u16;
+        }
+        path
     }
 
     /// Whether the path to it shows a queue or loss that is more than a path's usual one.
