@@ -130,8 +130,13 @@ fn tests(root: &Path) -> Result<(), String> {
         command.args(["test", "--locked", "--workspace"]).args(arguments);
         command
     };
-    if process::find(&["valgrind"]).is_none() {
-        browser::install_packages("the tests count instructions with Valgrind", &["valgrind"])?;
+    for (program, purpose) in [
+        ("valgrind", "the tests count instructions with Valgrind"),
+        ("curl", "the tests run the documents' commands"),
+    ] {
+        if process::find(&[program]).is_none() {
+            browser::install_packages(purpose, &[program])?;
+        }
     }
     process::run(&mut test(&["--no-run"]))?;
     std::thread::scope(|scope| {
