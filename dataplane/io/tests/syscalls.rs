@@ -1,6 +1,7 @@
 //! How often a driver enters the kernel for what it forwards, and in how many messages: a frame of
-//! nine packets to twenty destinations, one turn after the other. Counted by a tracer, so the figure is exact, the same on a
-//! busy machine as on an idle one, and nothing in the driver has to be trusted to count itself.
+//! nine packets to twenty destinations, one turn after the other. Counted by a tracer, so the figure is exact,
+//! and nothing in the driver has to be trusted to count itself. A busy machine may hand a frame over in
+//! parts, which is another work: such a run is made again.
 //! The driver runs in a process of its own: this test's program, started again with [`TURNS`].
 #![allow(clippy::unwrap_used)]
 
@@ -20,6 +21,12 @@ use nix::unistd::{Pid, gettid};
 const TURNS: &str = "FANFALL_TURNS";
 const PACKETS: usize = 9;
 const DESTINATIONS: usize = 20;
+/// How often a run is made again whose frames came in parts.
+const ATTEMPTS: usize = 8;
+/// Exit code of such a run.
+const IN_PARTS: i32 = 75;
+/// What the kernel gets to hand a frame over.
+const ARRIVE: Duration = Duration::from_millis(1);
 
 #[test]
 fn a_turn_enters_the_kernel_as_seldom_as_ever() {
@@ -32,15 +39,20 @@ fn a_turn_enters_the_kernel_as_seldom_as_ever() {
         let (few, many) = (100, 300);
         // What starting and ending costs is the same for both.
         let entries = entries(driver, many) - entries(driver, few);
-        // The publisher's own sends are made on the same thread.
-        let each = entries as f64 / (many - few) as f64 - PACKETS as f64;
+        // The publisher's own sends are made on the same thread, and a sleep behind them.
+        let each = entries as f64 / (many - few) as f64 - (PACKETS + 1) as f64;
         println!("{driver}: {each:.3} system calls for {} packets", PACKETS * DESTINATIONS);
         assert!(each <= most, "{driver}: {each:.2} system calls a turn, more than {most}");
     }
 }
 
-/// System calls of so many turns, and of what is around them.
+/// System calls of so many turns of whole frames, and of what is around them.
 fn entries(driver: &str, turns: u64) -> u64 {
+    (0..ATTEMPTS).find_map(|_| attempt(driver, turns)).expect("no run whose frames were whole")
+}
+
+/// The same of one run; None where a destination got more than one message a turn.
+fn attempt(driver: &str, turns: u64) -> Option<u64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_turn_enters_the_kernel_as_seldom_as_ever", "--nocapture"])
         .env(TURNS, format!("{driver} {turns}"))
@@ -67,9 +79,13 @@ fn entries(driver: &str, turns: u64) -> u64 {
         }
         ptrace::syscall(thread, None).unwrap();
     }
-    assert!(child.wait().is_ok_and(|status| status.success()), "the turns failed");
+    let code = child.wait().unwrap().code();
+    if code == Some(IN_PARTS) {
+        return None;
+    }
+    assert_eq!(code, Some(0), "the turns failed");
     // Each system call stops at its begin and at its end.
-    stops / 2
+    Some(stops / 2)
 }
 
 /// The traced process: says which thread, waits for the tracer, forwards.
@@ -100,6 +116,7 @@ fn forward(arguments: &str) {
         for _ in 0..PACKETS {
             publisher.send(&[5; 1_000]).unwrap();
         }
+        std::thread::sleep(ARRIVE);
         let mut left = PACKETS as u64;
         while left != 0 {
             driver.wait(Duration::from_millis(100)).unwrap();
@@ -113,6 +130,9 @@ fn forward(arguments: &str) {
             left -= report.datagrams;
             driver.submit().unwrap();
         }
-    } // One message for what goes to one destination.
-    assert_eq!(driver.messages(), turns * DESTINATIONS as u64);
+    }
+    // One message for what goes to one destination.
+    if driver.messages() != turns * DESTINATIONS as u64 {
+        std::process::exit(IN_PARTS);
+    }
 }
