@@ -89,11 +89,16 @@ fn the_control_plane_ends_a_peer_and_the_remote_side_learns_it() {
         };
         call.sim.events.iter().filter_map(of).collect()
     };
-    call.sim.set_heard(false);
+    call.sim.set_event_room(0);
     let before = traffic(&call).len();
     call.sim.run_for(seconds(4));
     assert_eq!(traffic(&call).len(), before);
-    call.sim.set_heard(true);
+    // Nor does one report fill what room there is with what belongs to it.
+    let reported = call.sim.events.len();
+    call.sim.set_event_room(1);
+    call.sim.run_for(seconds(4));
+    assert_eq!(call.sim.events.len(), reported + 1);
+    call.sim.set_event_room(usize::MAX);
     call.sim.run_for(seconds(3));
     assert!(traffic(&call).len() >= before + 3);
 

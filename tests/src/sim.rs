@@ -257,9 +257,9 @@ impl Sim {
         self.run(now, |_| false);
     }
 
-    /// Lets the control plane fall behind with its events, or catch up.
-    pub fn set_heard(&mut self, heard: bool) {
-        self.world.heard = heard;
+    /// Lets the control plane fall behind after so many events more; 0: it has.
+    pub fn set_event_room(&mut self, events: usize) {
+        self.world.event_room = events;
     }
 
     /// Sends a command to a core, behind those under way.

@@ -67,8 +67,8 @@ pub(crate) struct World {
     /// Send slots the driver still has in this turn; refilled by the run loop.
     pub(crate) slots: usize,
     pub(crate) lane_depth: usize,
-    /// Whether the control plane keeps up with its events.
-    pub(crate) heard: bool,
+    /// Events until the control plane does not keep up with them.
+    pub(crate) event_room: usize,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     lanes: Vec<VecDeque<(FrameHeader, Vec<u8>)>>,
@@ -89,7 +89,7 @@ impl World {
             runs: 0,
             slots: usize::MAX,
             lane_depth,
-            heard: true,
+            event_room: usize::MAX,
             queue: BinaryHeap::new(),
             order: 0,
             lanes: (0..cores * cores).map(|_| VecDeque::new()).collect(),
@@ -188,11 +188,12 @@ impl Host for CoreHost<'_> {
     fn event(&mut self, event: Event) {
         let was = probe::set_in_engine(false);
         self.world.events.push(event);
+        self.world.event_room = self.world.event_room.saturating_sub(1);
         probe::set_in_engine(was);
     }
 
     fn is_heard(&self) -> bool {
-        self.world.heard
+        self.world.event_room > 0
     }
 
     fn claim(&mut self, peer: PeerId) -> Claim {

@@ -11,10 +11,14 @@ use crate::host::Host;
 use crate::kit::table::{FeedName, PeerPlace};
 
 impl Tables {
-    /// Reports the rates of everything a peer publishes, and what changed of what it is shown.
+    /// Reports the rates of everything a peer publishes, and what changed of what it is shown; the rest
+    /// another time, once much of the event lane waits.
     pub(crate) fn report_shown(&mut self, place: PeerPlace, host: &mut impl Host) {
         let Some(peer) = self.peers.at(place) else { return };
         for track in peer.tracks.iter().filter_map(|track| self.tracks.at(*track)) {
+            if !host.is_heard() {
+                return;
+            }
             let feed = self.feeds.place(FeedName(track.id)).and_then(|feed| self.feeds.at(feed));
             let encodings = feed.map(|feed| feed.encodings.as_slice()).unwrap_or_default();
             let mut rates = [0; ENCODINGS_MAX];
@@ -24,6 +28,9 @@ impl Tables {
             host.event(Event::TrackRates { track: track.id, rates });
         }
         for place in &peer.subscriptions {
+            if !host.is_heard() {
+                return;
+            }
             let Some(subscription) = self.subscriptions.at_mut(*place) else { continue };
             let video = subscription.kind == MediaKind::Video && !subscription.layers.paused();
             let encoding = subscription.rewrite.encoding().filter(|_| video);
